@@ -1,0 +1,1 @@
+//! Looking at it: health, metrics, status.

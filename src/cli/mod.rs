@@ -1,0 +1,1 @@
+//! The commands: one file each. Data goes to stdout, messages to stderr.

@@ -1,0 +1,194 @@
+//! The configuration: file -> Raw -> Config, problems with their lines.
+//!
+//! Knows TOML, keys, presets and what makes a configuration valid; a [`Config`] cannot be built wrong. Does not know how
+//! the parts are put together (`app`) and binds, connects and spawns nothing.
+
+use std::{
+    collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
+};
+
+use http::{HeaderName, HeaderValue};
+
+use crate::{
+    oauth::Grant,
+    proxy::rejection::Rule,
+    token::Policy,
+    upstream::{Origin, Protocol, tls},
+};
+
+/// A valid configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Threads that carry requests.
+    pub workers: NonZeroUsize,
+    /// What is logged.
+    pub log: Log,
+    /// The admin listener, where there is one.
+    pub admin: Option<Listener>,
+    /// Where tokens survive a restart.
+    pub store: Store,
+    /// The gateway's listener, where there is one.
+    pub gateway: Option<Listener>,
+    /// The token recipes by name; a parent stands in here too.
+    pub tokens: BTreeMap<Arc<str>, Token>,
+    /// The upstreams by name.
+    pub upstreams: BTreeMap<Arc<str>, Upstream>,
+    /// What is bounded.
+    pub limits: Limits,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level shown; `RUST_LOG` wins.
+    pub level: tracing::Level,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A listening socket and who may come in through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: Listen,
+    /// Host names allowed besides loopback names and the listener's own address.
+    pub allow_hosts: Vec<String>,
+    /// Browser origins that may use it.
+    pub allow_origins: Vec<String>,
+}
+
+/// `listen`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Listen {
+    /// `ADDRESS:PORT`.
+    Tcp(SocketAddr),
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// A folder.
+    File(PathBuf),
+    /// Nothing survives.
+    Memory,
+}
+
+/// `[tokens.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// How it is got.
+    pub grant: Arc<dyn Grant>,
+    /// How it is kept.
+    pub policy: Policy,
+    /// The token that authorizes its requests.
+    pub authorize_with: Option<Arc<str>>,
+    /// How subjects are told apart, where it has any.
+    pub subjects: Option<SubjectsOf>,
+    /// How long a request waits for it, where its upstream does not say.
+    pub token_timeout: Duration,
+}
+
+/// Per-subject settings of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectsOf {
+    /// The request field that names the subject.
+    pub header: HeaderName,
+    /// How many are held at most.
+    pub most: u64,
+}
+
+/// `[upstreams.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Where requests go.
+    pub origin: Origin,
+    /// The path in front of every request's, without a trailing slash; often empty.
+    pub base: String,
+    /// The token's name; absent: forwarded without a token.
+    pub token: Option<Arc<str>>,
+    /// Its own port.
+    pub listen: Option<Listener>,
+    /// Its path prefix on the gateway, without a trailing slash.
+    pub path: Option<String>,
+    /// Its Host on the gateway, lowercased.
+    pub host: Option<String>,
+    /// Fields added where the application sent none.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Which HTTP is spoken.
+    pub protocol: Protocol,
+    /// TLS settings.
+    pub tls: tls::Settings,
+    /// Until a connection stands.
+    pub connect_timeout: Duration,
+    /// Until the response head.
+    pub response_timeout: Duration,
+    /// How long a request waits for a token.
+    pub token_timeout: Duration,
+    /// The longest request body that is held for a replay, in octets.
+    pub replay_limit: usize,
+    /// The application's own Authorization is passed where there is no token; never beside one.
+    pub keep_authorization: bool,
+    /// The application's Host is passed on.
+    pub preserve_host: bool,
+    /// Which answers mean that a token is no longer good.
+    pub token_invalid: Vec<Rule>,
+}
+
+/// `[limits]`: what is bounded, over all upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of request bodies held for replays, over all requests.
+    pub replay_memory: usize,
+    /// The largest request head, in octets.
+    pub head_size: usize,
+    /// The most fields of a request head.
+    pub head_fields: usize,
+    /// Until a request head is complete.
+    pub head_timeout: Duration,
+    /// How long a kept connection of an application may idle.
+    pub idle_timeout: Duration,
+    /// How long an application's or an upstream's body may stand still.
+    pub body_timeout: Duration,
+    /// Open connections of applications, over all listeners.
+    pub connections: usize,
+    /// Idle connections kept per upstream and worker.
+    pub idle_connections: usize,
+    /// How long an idle upstream connection is kept.
+    pub upstream_idle_timeout: Duration,
+    /// How old an upstream connection may get.
+    pub upstream_connection_age: Duration,
+    /// How long running requests may take to end at shutdown.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            replay_memory: 64 << 20,
+            head_size: 64 << 10,
+            head_fields: 100,
+            head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+            body_timeout: Duration::from_secs(300),
+            connections: 10_000,
+            idle_connections: 64,
+            upstream_idle_timeout: Duration::from_secs(50),
+            upstream_connection_age: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

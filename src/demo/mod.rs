@@ -1,0 +1,1 @@
+//! A tour in one process: simulated providers, bearward and an application.

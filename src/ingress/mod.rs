@@ -1,0 +1,1 @@
+//! How a request reaches us: own port and gateway; who may come in.

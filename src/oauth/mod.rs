@@ -1,0 +1,17 @@
+//! Getting a token: how each grant asks an authorization server, and what its answer means.
+//!
+//! Knows RFC 6749: grants, client authentication, token requests and responses, and which failures are final. Does
+//! not know who wants the token, what is held or stored, when to try again, or where configuration comes from.
+//! Adding a grant is one file in `grant/` and three lines in its `mod.rs`; so is adding a client authentication.
+
+pub mod client_auth;
+pub mod failure;
+pub mod grant;
+pub mod response;
+pub mod token_endpoint;
+
+pub use failure::{Failure, Fault};
+pub use grant::{Grant, Identity, Start};
+pub use response::Granted;
+pub mod keys;
+pub use keys::Keys;

@@ -1,0 +1,1 @@
+//! One token request and its answer.

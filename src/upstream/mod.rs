@@ -1,0 +1,12 @@
+//! How bytes leave us: connections, TLS, pools. Used by `proxy` (pooled) and by `oauth` (one fresh connection a request).
+//!
+//! Knows origins, TLS and HTTP versions. Does not know tokens, routes or configuration files.
+
+pub mod client;
+pub mod connect;
+pub mod once;
+pub mod origin;
+pub mod tls;
+
+pub use connect::{ConnectError, Endpoint, Protocol};
+pub use origin::Origin;

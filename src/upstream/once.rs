@@ -1,0 +1,1 @@
+//! One request over one fresh connection, for token endpoints.

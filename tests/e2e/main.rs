@@ -1,0 +1,1 @@
+//! End to end: real sockets, in-process fakes for the remote parties.
