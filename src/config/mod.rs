@@ -3,12 +3,11 @@
 //! Knows TOML, keys, presets and what makes a configuration valid; a [`Config`] cannot be built wrong. Does not know how
 //! the parts are put together (`app`) and binds, connects and spawns nothing.
 
-use std::{
-    collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
+pub use crate::ingress::listen::Listen;
 use crate::{
     oauth::Grant,
     proxy::rejection::Rule,
@@ -67,15 +66,6 @@ pub struct Listener {
     pub allow_hosts: Vec<String>,
     /// Browser origins that may use it.
     pub allow_origins: Vec<String>,
-}
-
-/// `listen`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Listen {
-    /// `ADDRESS:PORT`.
-    Tcp(SocketAddr),
-    /// `unix:/path`.
-    Unix(PathBuf),
 }
 
 /// `[store]`.

@@ -1,1 +1,8 @@
-//! How a request reaches us: own port and gateway; who may come in.
+//! How a request reaches us: own port and gateway, over TCP or a Unix socket; who may come in, and for how long.
+//!
+//! Knows sockets, connections and their limits. Does not know what happens to a request (`proxy`), and is told by `app`
+//! which listeners there are.
+
+pub mod admission;
+pub mod connection;
+pub mod listen;

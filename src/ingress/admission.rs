@@ -1,0 +1,182 @@
+//! Who may come in through a listener: Host allow-list against DNS rebinding, and no pages of other sites.
+//!
+//! Knows Host (RFC 9110 section 7.2), Origin (RFC 6454) and Sec-Fetch-Site. Does not know routes, and sets no CORS fields.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{
+    HeaderMap, Uri,
+    header::{HOST, ORIGIN},
+    uri::Authority,
+};
+
+/// The rules of one listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Host names that may be asked for besides loopback names and the address that was connected to; lowercased.
+    pub hosts: Vec<String>,
+    /// Browser origins that may use this listener, as a browser writes them.
+    pub origins: Vec<String>,
+    /// Whether any IP address may be asked for: probes use them, and no name can be rebound to a literal.
+    pub ip_literals: bool,
+}
+
+/// Why a request may not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No Host, several, or one that is no host: 400.
+    InvalidHost,
+    /// A Host that is none of this listener's: 421.
+    UnknownHost,
+    /// A browser page of another site: 403.
+    ForeignPage,
+}
+
+impl Admission {
+    /// Whether a request with this target and these fields, on a connection made to `local`, may come in.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn admit(&self, target: &Uri, fields: &HeaderMap, local: Option<SocketAddr>) -> Result<(), Refusal> {
+        let host = the_host(fields)?;
+        if !self.knows(&host, local) {
+            return Err(Refusal::UnknownHost);
+        }
+        // RFC 9112 section 3.2.2: an absolute target names the host that is meant.
+        if target.authority().is_some_and(|authority| !self.knows(authority, local)) {
+            return Err(Refusal::UnknownHost);
+        }
+        self.admit_page(fields, &host)
+    }
+
+    fn knows(&self, authority: &Authority, local: Option<SocketAddr>) -> bool {
+        let host = authority.host().to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return self.ip_literals
+                || address.is_loopback()
+                || local.is_some_and(|local| local.ip().to_canonical() == address.to_canonical())
+                || self.hosts.iter().any(|allowed| allowed == host || allowed == bare);
+        }
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
+
+    fn admit_page(&self, fields: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
+        let mut named = false;
+        for origin in fields.get_all(ORIGIN) {
+            let origin = origin.to_str().map_err(|_| Refusal::ForeignPage)?;
+            // A page that came through this very listener is at home here.
+            let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            let own = own.is_some_and(|own| own.eq_ignore_ascii_case(host.as_str()));
+            if !own && !self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+                return Err(Refusal::ForeignPage);
+            }
+            named = true;
+        }
+        let from_elsewhere = fields
+            .get_all("sec-fetch-site")
+            .iter()
+            .any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+        if from_elsewhere && !named { Err(Refusal::ForeignPage) } else { Ok(()) }
+    }
+}
+
+/// The one valid Host (RFC 9112 section 3.2: missing, several or invalid is a bad request).
+fn the_host(fields: &HeaderMap) -> Result<Authority, Refusal> {
+    let mut hosts = fields.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Refusal::InvalidHost);
+    };
+    let host = host.to_str().ok().filter(|host| !host.contains('@'));
+    let host = host.and_then(|host| host.parse::<Authority>().ok()).ok_or(Refusal::InvalidHost)?;
+    let port = host.as_str().strip_prefix(host.host()).unwrap_or_default();
+    let port_is_fine = port.is_empty()
+        || port == ":"
+        || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    if port_is_fine { Ok(host) } else { Err(Refusal::InvalidHost) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission() -> Admission {
+        Admission {
+            hosts: vec!["shop.local".into()],
+            origins: vec!["https://tool.example".into()],
+            ip_literals: false,
+        }
+    }
+
+    fn ask(fields: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
+        ask_target("/", fields)
+    }
+
+    fn ask_target(target: &'static str, fields: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, http::HeaderValue::from_static(value));
+        }
+        admission().admit(&Uri::from_static(target), &map, "10.0.0.5:8102".parse().ok())
+    }
+
+    #[test]
+    fn r002_r022_only_this_listeners_hosts_are_served() {
+        for host in [
+            "localhost",
+            "LOCALHOST:8102",
+            "a.localhost",
+            "127.0.0.1:8102",
+            "127.1.2.3",
+            "[::1]:80",
+            "shop.local",
+            "Shop.Local:1",
+            "shop.local.",
+            "10.0.0.5:8102",
+        ] {
+            assert_eq!(ask(&[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "10.0.0.6", "[::2]", "localhost.evil.example", "shop.local.evil"] {
+            assert_eq!(ask(&[("host", host)]), Err(Refusal::UnknownHost), "{host}");
+        }
+        assert_eq!(ask_target("http://evil.example/", &[("host", "localhost")]), Err(Refusal::UnknownHost));
+    }
+
+    #[test]
+    fn r004_a_missing_doubled_or_invalid_host_is_a_bad_request() {
+        assert_eq!(ask(&[]), Err(Refusal::InvalidHost));
+        assert_eq!(ask(&[("host", "localhost"), ("host", "localhost")]), Err(Refusal::InvalidHost));
+        for host in ["", "a b", "user@localhost", "localhost:99999", "localhost:x", "local/host", "a,b/"] {
+            assert_eq!(ask(&[("host", host)]), Err(Refusal::InvalidHost), "{host}");
+        }
+    }
+
+    #[test]
+    fn r023_a_page_of_another_site_is_refused() {
+        let with =
+            |fields: &[(&'static str, &'static str)]| ask(&[&[("host", "localhost:8102")], fields].concat());
+        let refused = Err(Refusal::ForeignPage);
+        assert_eq!(with(&[("origin", "https://evil.example")]), refused);
+        assert_eq!(with(&[("origin", "null")]), refused);
+        assert_eq!(with(&[("origin", "http://localhost:3000")]), refused, "another port is another origin");
+        assert_eq!(with(&[("sec-fetch-site", "cross-site")]), refused);
+        assert_eq!(with(&[("sec-fetch-site", "same-site")]), refused);
+        assert_eq!(with(&[("sec-fetch-site", "none")]), Ok(()));
+        assert_eq!(with(&[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:8102")]), Ok(()));
+        assert_eq!(with(&[("sec-fetch-site", "cross-site"), ("origin", "https://tool.example")]), Ok(()));
+        assert_eq!(with(&[("origin", "https://tool.example"), ("origin", "https://evil.example")]), refused);
+    }
+
+    #[test]
+    fn a_probe_may_ask_the_admin_listener_by_address() {
+        let admin = Admission { ip_literals: true, ..Admission::default() };
+        let mut fields = HeaderMap::new();
+        fields.insert(HOST, http::HeaderValue::from_static("10.1.2.3:9901"));
+        assert_eq!(admin.admit(&Uri::from_static("/livez"), &fields, None), Ok(()));
+        fields.insert(HOST, http::HeaderValue::from_static("rebound.example:9901"));
+        assert_eq!(admin.admit(&Uri::from_static("/livez"), &fields, None), Err(Refusal::UnknownHost));
+    }
+}

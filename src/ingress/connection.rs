@@ -1,0 +1,262 @@
+//! One connection of an application: HTTP/1.1 by hyper, our time limits, and an end that loses no request.
+//!
+//! Knows when a connection is idle, in the middle of a head, or busy with a request, by watching its bytes. Does not know
+//! what answers a request.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::listen::Accepted;
+
+/// How long a connection that is told to end may still begin a request whose bytes were on their way.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// What bounds a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request head, in octets; at least 8 KiB.
+    pub head_size: usize,
+    /// The most fields of a head.
+    pub head_fields: usize,
+    /// From the first octet of a head to its last.
+    pub head_timeout: Duration,
+    /// How long a connection may be idle between requests, and before the first.
+    pub idle_timeout: Duration,
+}
+
+/// Serves one connection until it ends. Once `drain` is cancelled the request under way is finished, one that is
+/// arriving is answered, and then the connection is closed.
+pub async fn serve<S, F, B>(accepted: Accepted, limits: &Limits, service: S, drain: CancellationToken)
+where
+    S: Fn(Request<Incoming>, Option<SocketAddr>) -> F,
+    F: Future<Output = Response<B>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match accepted {
+        Accepted::Tcp(stream, local) => {
+            serve_stream(stream, limits, |request| service(request, local), drain).await;
+        }
+        Accepted::Unix(stream) => serve_stream(stream, limits, |request| service(request, None), drain).await,
+    }
+}
+
+async fn serve_stream<T, S, F, B>(stream: T, limits: &Limits, service: S, drain: CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let watch = Rc::new(Watch::default());
+    let service = service_fn(|request| {
+        let exchange = Exchange::begin(watch.clone());
+        let answer = service(request);
+        let drain = drain.clone();
+        async move {
+            let mut answer = answer.await;
+            if drain.is_cancelled() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, _exchange: exchange }))
+        }
+    });
+    let connection = http1::Builder::new()
+        .preserve_header_case(true)
+        .max_headers(limits.head_fields)
+        .max_buf_size(limits.head_size.max(8 << 10))
+        .serve_connection(TokioIo::new(Watched { stream, watch: watch.clone() }), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // A broken connection is the application's to notice; there is nobody to tell.
+        _ended = connection.as_mut() => return,
+        () = watch.overstayed(limits) => return,
+        () = drain.cancelled() => {}
+    }
+    tokio::select! {
+        _ended = connection.as_mut() => {}
+        () = watch.overstayed(limits) => {}
+        () = watch.idle_for(LAST_CALL) => {}
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Between requests.
+    Idle,
+    /// Octets of a head have come.
+    Head,
+    /// From a whole head to the last octet of its answer.
+    Busy,
+}
+
+#[derive(Debug)]
+struct Watch {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    changed: Notify,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { phase: Cell::new(Phase::Idle), since: Cell::new(Instant::now()), changed: Notify::new() }
+    }
+}
+
+impl Watch {
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(Instant::now());
+        self.changed.notify_waiters();
+    }
+
+    /// Notes octets read: the beginning of a head, where no request is under way.
+    fn read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// Returns once the connection has idled, or its head has been on its way, for too long. One timer a connection,
+    /// which looks again when it fires and is not touched by a request.
+    async fn overstayed(&self, limits: &Limits) {
+        loop {
+            let now = Instant::now();
+            let deadline = match self.phase.get() {
+                Phase::Idle => self.since.get() + limits.idle_timeout,
+                Phase::Head => self.since.get() + limits.head_timeout,
+                Phase::Busy => now + limits.head_timeout,
+            };
+            if deadline <= now {
+                return;
+            }
+            tokio::time::sleep_until(deadline.min(now + limits.head_timeout)).await;
+        }
+    }
+
+    /// Returns once the connection has been idle for `span` on end.
+    async fn idle_for(&self, span: Duration) {
+        loop {
+            let changed = self.changed.notified();
+            if self.phase.get() != Phase::Idle {
+                changed.await;
+            } else if tokio::time::timeout(span, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A request under way: from its head to the last octet of its answer, however that ends.
+#[derive(Debug)]
+struct Exchange(Rc<Watch>);
+
+impl Exchange {
+    fn begin(watch: Rc<Watch>) -> Self {
+        watch.enter(Phase::Busy);
+        Self(watch)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Idle);
+    }
+}
+
+pin_project! {
+    /// An answer's body that ends its exchange when it is dropped.
+    struct Answer<B> {
+        #[pin]
+        body: B,
+        _exchange: Exchange,
+    }
+}
+
+impl<B: Body> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+struct Watched<T> {
+    stream: T,
+    watch: Rc<Watch>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.watch.read();
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, octets)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, octets)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
