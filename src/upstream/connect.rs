@@ -1,8 +1,32 @@
-//! One connection to one origin: TCP, TLS, ALPN.
+//! One connection to one origin: name, TCP, TLS, ALPN.
+//!
+//! Knows how to reach an origin and what to tell an operator where that fails. Does not know HTTP beyond its version's
+//! name, pools (`client`) or what is sent. Each connection resolves the name anew, so a changed address is followed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    task::JoinSet,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Origin, tls};
+
+/// How long one address may be silent before the next is tried beside it (RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// How long a connection idles before TCP asks whether the peer still lives, and how often then.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// Which HTTP is spoken to an origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,36 +41,245 @@ pub enum Protocol {
 }
 
 /// How to reach one origin. Made once from the configuration, shared by every worker.
+pub struct Endpoint {
+    origin: Origin,
+    tls: Option<tls::Handshake>,
+    protocol: Protocol,
+    connect_timeout: Duration,
+}
+
+/// An open connection on which nothing has been sent yet.
 #[derive(Debug)]
-pub struct Endpoint {}
+pub struct Connection {
+    /// The bytes.
+    pub io: Io,
+    /// HTTP/2 is spoken on it, else HTTP/1.1.
+    pub http2: bool,
+}
 
-impl Endpoint {
-    /// An endpoint for `origin`.
-    pub fn new(
-        origin: Origin,
-        tls: &tls::Settings,
-        protocol: Protocol,
-        connect_timeout: Duration,
-    ) -> Arc<Self> {
-        let _ = (origin, tls, protocol, connect_timeout);
-        todo!()
-    }
-
-    /// The origin.
-    pub fn origin(&self) -> &Origin {
-        todo!()
-    }
+/// The bytes of a connection, plain or through TLS.
+#[derive(Debug)]
+pub enum Io {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Why no connection came about.
 #[derive(Debug)]
 pub enum ConnectError {
     /// The name does not resolve.
-    Resolve(std::io::Error),
+    Resolve(io::Error),
     /// TCP failed.
-    Refused(std::io::Error),
+    Refused(io::Error),
     /// TLS failed: an untrusted or wrong certificate, or no TLS there.
-    Tls(std::io::Error),
+    Tls(io::Error),
     /// It took longer than `connect_timeout`.
     TimedOut,
+}
+
+impl Endpoint {
+    /// An endpoint for `origin`. `connect_timeout` covers resolving, TCP and TLS together. `tls` counts for https only.
+    ///
+    /// # Errors
+    /// No TLS connection can be made with these settings.
+    pub fn new(
+        origin: Origin,
+        tls: &tls::Settings,
+        protocol: Protocol,
+        connect_timeout: Duration,
+    ) -> Result<Arc<Self>, tls::SettingsError> {
+        let tls = if origin.is_https() { Some(tls.handshake(&origin, protocol)?) } else { None };
+        Ok(Arc::new(Self { origin, tls, protocol, connect_timeout }))
+    }
+
+    /// The origin.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Which HTTP may be spoken to it.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// None of the origin's addresses could be reached in time, or TLS failed.
+    pub async fn connect(&self) -> Result<Connection, ConnectError> {
+        tokio::time::timeout(self.connect_timeout, self.connect_unhurried())
+            .await
+            .map_err(|_| ConnectError::TimedOut)?
+    }
+
+    async fn connect_unhurried(&self) -> Result<Connection, ConnectError> {
+        let host = self.origin.host().trim_start_matches('[').trim_end_matches(']');
+        let addresses = tokio::net::lookup_host((host, self.origin.port())).await;
+        let stream = first_of(interleaved(addresses.map_err(ConnectError::Resolve)?.collect())).await?;
+        let Some(tls) = &self.tls else {
+            return Ok(Connection { io: Io::Tcp(stream), http2: self.protocol == Protocol::Http2 });
+        };
+        let stream = TlsConnector::from(tls.config.clone())
+            .connect(tls.server_name.clone(), stream)
+            .await
+            .map_err(ConnectError::Tls)?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        if self.protocol == Protocol::Http2 && !http2 {
+            let problem = io::Error::new(io::ErrorKind::Unsupported, "the server does not offer HTTP/2");
+            return Err(ConnectError::Tls(problem));
+        }
+        Ok(Connection { io: Io::Tls(Box::new(stream)), http2 })
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("origin", &self.origin)
+            .field("protocol", &self.protocol)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The addresses with the families taking turns (RFC 8305 section 4), so that one broken family costs one head start.
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_family = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == first_family);
+    let mut second = second.into_iter();
+    let mut turns = Vec::new();
+    for address in first {
+        turns.push(address);
+        turns.extend(second.next());
+    }
+    turns.extend(second);
+    turns
+}
+
+/// The first connection to stand. The next address is tried as soon as one fails or its head start is over; the other
+/// attempts end with the set that holds them.
+async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, ConnectError> {
+    let mut waiting = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut last_problem = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.spawn(dial(address));
+        } else if attempts.is_empty() {
+            return Err(last_problem.unwrap_or_else(|| {
+                ConnectError::Resolve(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+            }));
+        }
+        let more_to_try = waiting.len() > 0;
+        tokio::select! {
+            Some(attempt) = attempts.join_next() => match attempt {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(problem)) => last_problem = Some(ConnectError::Refused(problem)),
+                Err(ended) => last_problem = Some(ConnectError::Refused(io::Error::other(ended))),
+            },
+            () = tokio::time::sleep(HEAD_START), if more_to_try => {}
+        }
+    }
+}
+
+async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
+}
+
+impl Io {
+    /// The TCP connection underneath.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(problem) => {
+                write!(
+                    f,
+                    "the host's name does not resolve ({problem}): check the URL and this machine's DNS"
+                )
+            }
+            Self::Refused(problem) => {
+                write!(f, "no TCP connection ({problem}): check the URL's port, and firewalls")
+            }
+            Self::Tls(problem) => tls::explain(problem, f),
+            Self::TimedOut => f.write_str("no connection within connect_timeout"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Resolve(problem) | Self::Refused(problem) | Self::Tls(problem) => Some(problem),
+            Self::TimedOut => None,
+        }
+    }
 }

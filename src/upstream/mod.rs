@@ -8,5 +8,5 @@ pub mod once;
 pub mod origin;
 pub mod tls;
 
-pub use connect::{ConnectError, Endpoint, Protocol};
+pub use connect::{ConnectError, Connection, Endpoint, Io, Protocol};
 pub use origin::Origin;
