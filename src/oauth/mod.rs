@@ -7,11 +7,15 @@
 pub mod client_auth;
 pub mod failure;
 pub mod grant;
+pub mod keys;
+mod refusal;
 pub mod response;
+#[cfg(test)]
+mod testing;
 pub mod token_endpoint;
+pub mod token_request;
 
 pub use failure::{Failure, Fault};
-pub use grant::{Grant, Identity, Start};
-pub use response::Granted;
-pub mod keys;
+pub use grant::{GRANTS, Grant, Identity, Start};
 pub use keys::Keys;
+pub use response::Granted;

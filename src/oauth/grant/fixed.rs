@@ -1,0 +1,48 @@
+//! `static`: an access token that somebody else puts there, in a file that may change.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{Grant, Identity, Recipe, Start};
+use crate::{
+    clock::Clock,
+    oauth::{Failure, Fault, Granted, Keys},
+    secret::SecretSource,
+};
+
+#[derive(Debug)]
+struct Static {
+    access_token: SecretSource,
+    clock: Clock,
+}
+
+pub(super) fn from_keys(keys: &mut dyn Keys) -> Option<Arc<dyn Grant>> {
+    let access_token = keys.needed_secret("access_token")?;
+    Some(Arc::new(Static { access_token, clock: Clock::system() }))
+}
+
+impl Grant for Static {
+    fn identity(&self, subject: Option<&str>) -> Identity {
+        let mut recipe = Recipe::new("static", None);
+        recipe.first_secret("access_token", &self.access_token);
+        recipe.part_if("subject", subject);
+        recipe.identity()
+    }
+
+    fn endpoint(&self) -> Option<&str> {
+        None
+    }
+
+    fn start<'a>(&'a self, with: Start<'a>) -> BoxFuture<'a, Result<Granted, Failure>> {
+        Box::pin(async move {
+            let access_token = self.access_token.read()?;
+            if with.rejected == Some(&access_token) {
+                let detail = "access_token is still the one that was rejected: put a new one in its place";
+                return Err(Failure::new(Fault::Unchanged, detail));
+            }
+            Granted::bare(access_token, self.clock.now().wall())
+                .map_err(|problem| Failure::new(Fault::Unusable, format!("the static token: {problem}")))
+        })
+    }
+}

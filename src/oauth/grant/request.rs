@@ -1,0 +1,130 @@
+//! `request`: a token got with another token, by one POST (not of RFC 6749). Where the URL or the body says `{subject}`,
+//! the recipe yields one token for each.
+//!
+//! Knows how a subject gets into a URL or JSON without becoming anything but a value there. Does not know where the
+//! subject or the parent's token come from.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::{Grant, Identity, Recipe, Start};
+use crate::oauth::{
+    Failure, Fault, Granted, Keys, refusal,
+    response::{self, Asked},
+    token_endpoint::Place,
+    token_request::Sent,
+};
+
+const SUBJECT: &str = "{subject}";
+/// As [`SUBJECT`], where a URL had its braces encoded.
+const ENCODED_SUBJECT: &str = "%7Bsubject%7D";
+/// All but the unreserved characters (RFC 3986 section 2.3).
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+#[derive(Debug)]
+struct RequestGrant {
+    place: Place,
+    body: Option<Map<String, Value>>,
+}
+
+pub(super) fn from_keys(keys: &mut dyn Keys) -> Option<Arc<dyn Grant>> {
+    let place = Place::from_keys(keys, "url");
+    let body = keys.object("body");
+    Some(Arc::new(RequestGrant { place: place?, body }))
+}
+
+impl Grant for RequestGrant {
+    fn identity(&self, subject: Option<&str>) -> Identity {
+        let mut recipe = Recipe::new("request", Some(&self.place.url));
+        recipe.part_if("body", self.body.clone().map(|body| Value::Object(body).to_string()).as_deref());
+        recipe.part_if("subject", subject);
+        recipe.identity()
+    }
+
+    fn endpoint(&self) -> Option<&str> {
+        Some(self.place.shown())
+    }
+
+    fn start<'a>(&'a self, with: Start<'a>) -> BoxFuture<'a, Result<Granted, Failure>> {
+        Box::pin(async move {
+            let url = url_for(&self.place.url, with.subject)?;
+            let mut fields = HeaderMap::new();
+            let mut body = Bytes::new();
+            if let Some(template) = &self.body {
+                fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                let filled = filled(&Value::Object(template.clone()), with.subject)?;
+                body = Bytes::from_owner(Zeroizing::new(filled.to_string().into_bytes()));
+            }
+            if let Some(parent) = with.parent {
+                let mut parent = parent.clone();
+                parent.set_sensitive(true);
+                fields.insert(header::AUTHORIZATION, parent);
+            }
+            let answer = self.place.post(url, fields, body).await?;
+            let sent = Sent::authorization(with.parent);
+            let now = self.place.clock.now().wall();
+            let asked = Asked { place: self.place.shown(), sent: &sent, now, bare: true };
+            if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+                && with.parent.is_some()
+            {
+                return Err(refusal::of_parent(&answer, asked));
+            }
+            let mut granted = response::read(&answer, asked)?;
+            granted.refresh_token = None;
+            Ok(granted)
+        })
+    }
+}
+
+/// The URL with the subject in it. Percent-encoded it is one segment or one value, except that servers resolve `.` and
+/// `..` and many take an encoded slash for a slash: with these a subject would choose another resource.
+fn url_for(template: &Uri, subject: Option<&str>) -> Result<Uri, Failure> {
+    let target = template.path_and_query().map_or("/", PathAndQuery::as_str);
+    if !target.contains(SUBJECT) && !target.contains(ENCODED_SUBJECT) {
+        return Ok(template.clone());
+    }
+    let subject = needed(subject)?;
+    if matches!(subject, "" | "." | "..") || subject.contains(['/', '\\']) {
+        return Err(refused(
+            "this subject cannot stand in a URL: it is empty, `.` or `..`, or holds a slash",
+        ));
+    }
+    let encoded = utf8_percent_encode(subject, NOT_UNRESERVED).to_string();
+    let target = target.replace(SUBJECT, &encoded).replace(ENCODED_SUBJECT, &encoded);
+    let mut parts = template.clone().into_parts();
+    parts.path_and_query = Some(target.parse().map_err(|_| refused("this subject is too long for a URL"))?);
+    Uri::from_parts(parts).map_err(|_| refused("this subject cannot stand in a URL"))
+}
+
+/// The JSON with the subject in its texts. It is put into values, not into their notation, so it cannot end a text.
+fn filled(template: &Value, subject: Option<&str>) -> Result<Value, Failure> {
+    Ok(match template {
+        Value::String(text) if text.contains(SUBJECT) => {
+            Value::String(text.replace(SUBJECT, needed(subject)?))
+        }
+        Value::Array(entries) => {
+            Value::Array(entries.iter().map(|entry| filled(entry, subject)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), filled(value, subject)?)))
+                .collect::<Result<_, Failure>>()?,
+        ),
+        other => other.clone(),
+    })
+}
+
+fn needed(subject: Option<&str>) -> Result<&str, Failure> {
+    subject.ok_or_else(|| refused("this token is one per subject, and no subject was named"))
+}
+
+fn refused(problem: &str) -> Failure {
+    Failure::new(Fault::Refused, problem)
+}
