@@ -134,3 +134,148 @@ pub(super) fn presentable(text: &str, sent: &Sent) -> String {
         None => masked,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{
+        oauth::token_request::{Encoding, TokenRequest},
+        secret::Secret,
+    };
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn refusal(status: u16, fields: &[(header::HeaderName, &str)], body: impl ToString) -> Failure {
+        let (_, _, sent) = TokenRequest::refresh(&Secret::new("can&ary")).encode(Encoding::Form);
+        let fields = fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        let body = Zeroizing::new(body.to_string().into_bytes());
+        let answer = Answer { status: StatusCode::from_u16(status).unwrap(), fields, body };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        of(&answer, Asked { place: "https://id.example/token", sent: &sent, now, bare: false })
+    }
+
+    fn error(code: &str) -> String {
+        json!({ "error": code }).to_string()
+    }
+
+    #[test]
+    fn r131_only_a_parsed_oauth_error_is_final() {
+        use Fault::{InvalidGrant, Limited, Refused, Unusable};
+        let cybrid =
+            json!({ "status": 403, "error_message": "Too many", "message_code": "forbidden" }).to_string();
+        let nested = json!({ "error": { "key": "invalid_client" } }).to_string();
+        for (status, body, fault) in [
+            (401, error("invalid_client"), Refused),
+            (400, error("invalid_client"), Refused),
+            (400, error("unauthorized_client"), Refused),
+            (400, error("invalid_scope"), Refused),
+            (400, error("unsupported_grant_type"), Refused),
+            (400, error("invalid_request"), Refused),
+            (400, error("invalid_grant"), InvalidGrant),
+            (401, error("invalid_grant"), InvalidGrant),
+            (403, error("invalid_grant"), InvalidGrant),
+            (403, error("unauthorized_client"), Refused),
+            (403, error("access_denied"), Limited),
+            (403, cybrid, Limited),
+            (403, "<html>".to_owned(), Limited),
+            (403, String::new(), Limited),
+            (429, String::new(), Limited),
+            (429, error("invalid_client"), Limited),
+            (400, error("temporarily_unavailable"), Unusable),
+            (400, error("slow_down"), Unusable),
+            (400, error("anything_else"), Unusable),
+            (400, "invalid_client".to_owned(), Unusable),
+            (401, "<html>invalid_client</html>".to_owned(), Unusable),
+            (401, String::new(), Unusable),
+            (401, nested, Unusable),
+            (404, "Not Found".to_owned(), Unusable),
+            (500, error("invalid_client"), Unusable),
+            (503, error("invalid_grant"), Unusable),
+            (502, "<html>".to_owned(), Unusable),
+            (204, String::new(), Unusable),
+            (301, error("invalid_client"), Unusable),
+        ] {
+            let failure = refusal(status, &[], &body);
+            assert_eq!(failure.fault, fault, "{status} {body}");
+            assert!(
+                failure.detail.starts_with(&format!("https://id.example/token answered {status}: ")),
+                "{failure}"
+            );
+        }
+    }
+
+    #[test]
+    fn r008_a_redirect_says_that_it_is_not_followed() {
+        for status in [301, 302, 303, 307, 308] {
+            let failure = refusal(status, &[(header::LOCATION, "https://elsewhere.example/?canary")], "");
+            assert_eq!(failure.fault, Fault::Unusable);
+            assert!(failure.detail.contains("redirects are not followed"), "{failure}");
+            assert!(!failure.detail.contains("canary"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn r132_retry_after_is_honoured_in_seconds_and_as_a_date_and_capped() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        let date = |span: u64| httpdate::fmt_http_date(now + Duration::from_secs(span));
+        let past = httpdate::fmt_http_date(now - Duration::from_secs(60));
+        for (text, expected) in [
+            ("7".to_owned(), Some(7)),
+            (" 7 ".to_owned(), Some(7)),
+            ("0".to_owned(), Some(0)),
+            (date(90), Some(90)),
+            (date(86_400), Some(3600)),
+            (past, Some(0)),
+            ("86400".to_owned(), Some(3600)),
+            ("9".repeat(40), Some(3600)),
+            ("-5".to_owned(), None),
+            ("1.5".to_owned(), None),
+            ("soon".to_owned(), None),
+            (String::new(), None),
+        ] {
+            for status in [403, 429, 503] {
+                let failure = refusal(status, &[(header::RETRY_AFTER, &text)], "");
+                assert_eq!(failure.retry_after.map(|wait| wait.as_secs()), expected, "{status} {text:?}");
+            }
+        }
+        let a_year_ahead = date(31_536_000);
+        let fields = [(header::RETRY_AFTER, date(31_536_030)), (header::DATE, a_year_ahead)];
+        let fields = fields.each_ref().map(|(name, value)| (name.clone(), value.as_str()));
+        assert_eq!(
+            refusal(503, &fields, "").retry_after,
+            Some(Duration::from_secs(30)),
+            "by the server's clock"
+        );
+    }
+
+    #[test]
+    fn r146_a_description_is_shown_without_secrets_and_without_tricks() {
+        let description = "Bad can&ary, can%26ary, can\u{1b}[31m&a\nry, c\u{7}an&ary\u{202e}. ".to_owned()
+            + &"x".repeat(9000);
+        let failure =
+            refusal(401, &[], json!({ "error": "invalid_client", "error_description": description }));
+        let shown = failure.to_string();
+        assert!(shown.contains("invalid_client (Bad ***, ***, "), "{shown}");
+        assert!(!shown.contains("can&ary") && !shown.contains("can%26ary"), "{shown}");
+        assert!(!shown.chars().any(|letter| letter.is_control() || letter == '\u{202e}'), "{shown}");
+        assert!(shown.len() < 600, "{}", shown.len());
+        let failure = refusal(400, &[], json!({ "error": "can&ary\r\nforged line" }));
+        assert!(failure.to_string().ends_with("answered 400: ***forged line"), "{failure}");
+    }
+
+    #[test]
+    fn r146_of_other_bodies_only_the_kind_is_shown() {
+        for (media_type, expected) in [
+            ("text/html; charset=utf-8", "text/html"),
+            ("canary is no type", "a body of no known type"),
+            ("", "a body of no known type"),
+        ] {
+            let failure = refusal(500, &[(header::CONTENT_TYPE, media_type)], "canary");
+            assert!(failure.detail.contains(expected) && !failure.detail.contains("canary"), "{failure}");
+        }
+        assert!(refusal(500, &[], "").detail.contains("an empty body"));
+    }
+}

@@ -1,1 +1,0 @@
-//! What answers grant, as tables.
