@@ -1,7 +1,21 @@
-//! The configuration: file -> Raw -> Config, problems with their lines.
+//! The configuration: file -> tables of typed values -> Config, problems with their lines.
 //!
 //! Knows TOML, keys, presets and what makes a configuration valid; a [`Config`] cannot be built wrong. Does not know how
 //! the parts are put together (`app`) and binds, connects and spawns nothing.
+
+mod keys;
+mod load;
+mod presets;
+mod problems;
+mod reader;
+mod schema;
+mod secrets;
+mod source;
+mod validate;
+mod values;
+
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,6 +28,11 @@ use crate::{
     token::Policy,
     upstream::{Origin, Protocol, tls},
 };
+
+pub use load::{Environment, Loaded, digest};
+pub use presets::NAMES as PRESETS;
+pub use problems::{Problem, Problems, Severity};
+pub use schema::schema;
 
 /// A valid configuration.
 #[derive(Debug)]

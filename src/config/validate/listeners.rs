@@ -1,0 +1,134 @@
+//! `listen`: who may come in, and that no two ways in share an address.
+
+use std::net::SocketAddr;
+
+use http::{Uri, uri::Authority};
+
+use super::missing;
+use crate::{
+    config::{
+        Listen, Listener,
+        problems::Problem,
+        reader::{Reader, Table},
+        values::Value,
+    },
+    upstream::Origin,
+};
+
+/// The listener of `[admin]` or `[gateway]`, where the table is there.
+pub(super) fn own(reader: &mut Reader<'_>, file: &Table, name: &str) -> Option<Listener> {
+    let table = file.table(name)?;
+    if !table.has("listen") {
+        missing(reader, table, "listen", "add for example listen = \"127.0.0.1:8080\"");
+    }
+    listener(reader, table)
+}
+
+/// A table's listener. `None` where it has none, or a problem was reported.
+pub(super) fn listener(reader: &mut Reader<'_>, table: &Table) -> Option<Listener> {
+    let hosts: Vec<_> =
+        table.texts("allow_hosts").iter().map(|host| host_name(reader, table, "allow_hosts", host)).collect();
+    let origins: Vec<_> =
+        table.texts("allow_origins").iter().map(|written| origin(reader, table, written)).collect();
+    let Some(Value::Listen(address)) = table.value("listen") else {
+        if !table.has("listen") {
+            alone(reader, table);
+        }
+        return None;
+    };
+    let exposed = matches!(address, Listen::Tcp(address) if !address.ip().is_loopback());
+    if exposed && !table.flag("expose") {
+        let title = format!("`listen` in [{}] reaches beyond this machine", table.name);
+        let fix =
+            "listen on 127.0.0.1, or set expose = true there: whoever reaches the port acts with the tokens";
+        reader.report(Problem::error(title).fix(fix), table.at("listen"), "");
+    }
+    Some(Listener {
+        address: address.clone(),
+        allow_hosts: hosts.into_iter().collect::<Option<_>>()?,
+        allow_origins: origins.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+/// Guards of a listener that is not there guard nothing.
+fn alone(reader: &mut Reader<'_>, table: &Table) {
+    for key in ["allow_hosts", "allow_origins", "expose"] {
+        let Some(entry) = table.entry(key) else { continue };
+        if table.flag(key) || !table.texts(key).is_empty() {
+            let title = format!("`{key}` means nothing in [{}] without `listen`", table.name);
+            let fix = "add `listen`, or write it in [gateway] for what comes in there";
+            reader.report(Problem::error(title).fix(fix), entry.key_at.clone(), "");
+        }
+    }
+}
+
+/// A host name without a port, lowercased.
+pub(super) fn host_name(reader: &mut Reader<'_>, table: &Table, key: &str, written: &str) -> Option<String> {
+    let authority = written.parse::<Authority>().ok();
+    let bare = authority.filter(|authority| authority.host() == written && authority.as_str() == written);
+    if bare.is_none() {
+        let problem = Problem::error(format!("`{key}` takes host names, without scheme, port and path"));
+        reader.report(problem.fix("for example \"shop.local\""), table.at(key), "");
+    }
+    bare.map(|_| written.to_ascii_lowercase())
+}
+
+fn origin(reader: &mut Reader<'_>, table: &Table, written: &str) -> Option<String> {
+    let url = written.parse::<Uri>().ok().filter(|url| url.path_and_query().is_none_or(|path| path == "/"));
+    let origin = url.and_then(|url| Origin::of(&url).ok()).map(|origin| origin.to_string());
+    if origin.is_none() {
+        let problem = Problem::error("`allow_origins` takes origins: scheme, host and port");
+        reader.report(problem.fix("for example \"https://app.example\""), table.at("allow_origins"), "");
+    }
+    origin
+}
+
+/// No two listeners of the file may have one address.
+pub(super) fn distinct(reader: &mut Reader<'_>, file: &Table) {
+    let own = ["admin", "gateway"].iter().filter_map(|name| file.table(name));
+    let tables = own.chain(file.named("upstreams").iter().map(|(_, table)| table));
+    let mut seen: Vec<(&Listen, &Table)> = Vec::new();
+    for table in tables {
+        let Some(Value::Listen(address)) = table.value("listen") else { continue };
+        if let Some((_, first)) = seen.iter().find(|(taken, _)| overlap(taken, address)) {
+            let title = format!("[{}] and [{}] listen on one address", first.name, table.name);
+            let problem = Problem::error(title).fix("give each a port of its own");
+            reader.report_both(problem, (table.at("listen"), ""), (first.at("listen"), "taken here"));
+        }
+        seen.push((address, table));
+    }
+}
+
+/// Port 0 is a free one each time; an unspecified address is every address.
+fn overlap(one: &Listen, other: &Listen) -> bool {
+    match (one, other) {
+        (Listen::Unix(one), Listen::Unix(other)) => one == other,
+        (Listen::Tcp(one), Listen::Tcp(other)) => {
+            one.port() != 0
+                && one.port() == other.port()
+                && (one.ip() == other.ip() || covers(one, other) || covers(other, one))
+        }
+        _ => false,
+    }
+}
+
+fn covers(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
+    wide.ip().is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_overlap_where_a_bind_would_fail() {
+        let tcp = |text: &str| Listen::Tcp(text.parse().unwrap());
+        assert!(overlap(&tcp("127.0.0.1:80"), &tcp("127.0.0.1:80")));
+        assert!(overlap(&tcp("0.0.0.0:80"), &tcp("127.0.0.1:80")));
+        assert!(overlap(&tcp("127.0.0.1:80"), &tcp("[::]:80")));
+        assert!(!overlap(&tcp("127.0.0.1:0"), &tcp("127.0.0.1:0")));
+        assert!(!overlap(&tcp("127.0.0.1:80"), &tcp("127.0.0.2:80")));
+        assert!(!overlap(&tcp("0.0.0.0:80"), &tcp("[::1]:80")));
+        assert!(overlap(&Listen::Unix("/a".into()), &Listen::Unix("/a".into())));
+    }
+}

@@ -1,0 +1,108 @@
+//! Tables -> [`Config`]: what is needed, what refers to what, what contradicts what.
+//!
+//! Knows the meaning of tables. Does not know TOML or formats of single values: those are right already.
+
+mod listeners;
+mod tls;
+mod token_keys;
+mod tokens;
+mod upstreams;
+mod url;
+
+use std::{num::NonZeroUsize, ops::Range, path::PathBuf};
+
+use super::{
+    Config, Limits, Log, LogFormat, Store,
+    problems::Problem,
+    reader::{Reader, Table},
+};
+use crate::oauth::grant::FromKeys;
+
+/// Grant types and what reads their keys.
+pub(super) type Grants = &'static [(&'static str, FromKeys)];
+
+/// Validates a whole file. `None`, or problems in the reader, where it is wrong.
+pub(super) fn config(reader: &mut Reader<'_>, file: &Table, grants: Grants) -> Option<Config> {
+    let limits = limits(file.table("limits"));
+    let log = log(file.table("log"));
+    let store = store(reader, file.table("store"));
+    let admin = listeners::own(reader, file, "admin");
+    let gateway = listeners::own(reader, file, "gateway");
+    let tokens = tokens::all(reader, file, grants, &store);
+    let upstreams = upstreams::all(reader, file);
+    listeners::distinct(reader, file);
+    let workers = usize::try_from(file.number("workers").unwrap_or(1)).ok()?;
+    Some(Config {
+        workers: NonZeroUsize::new(workers)?,
+        log,
+        admin,
+        store,
+        gateway,
+        tokens: tokens?,
+        upstreams: upstreams?,
+        limits,
+    })
+}
+
+fn log(table: Option<&Table>) -> Log {
+    let text = |key| table.and_then(|table| table.text(key));
+    let level = text("level").and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO);
+    let format = match text("format") {
+        Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Auto,
+    };
+    Log { level, format }
+}
+
+fn store(reader: &mut Reader<'_>, table: Option<&Table>) -> Store {
+    let written = table.and_then(|table| table.path("path"));
+    if table.and_then(|table| table.text("kind")) == Some("memory") {
+        if let Some(table) = table.filter(|table| table.has("path")) {
+            let problem = Problem::error("`path` means nothing with kind = \"memory\"");
+            reader.report(problem.fix("remove it, or set kind = \"file\""), table.at("path"), "");
+        }
+        return Store::Memory;
+    }
+    let state = |name: &str| (reader.env)(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
+    let folder = || {
+        let home = state("XDG_STATE_HOME").or_else(|| Some(state("HOME")?.join(".local/state")));
+        home.unwrap_or_else(|| "/var/lib".into()).join("bearward")
+    };
+    Store::File(written.cloned().unwrap_or_else(folder))
+}
+
+fn limits(table: Option<&Table>) -> Limits {
+    let default = Limits::default();
+    let Some(table) = table else { return default };
+    let number = |key, default| table.number(key).and_then(|n| usize::try_from(n).ok()).unwrap_or(default);
+    let duration = |key, default| table.duration(key).unwrap_or(default);
+    Limits {
+        replay_memory: number("replay_memory", default.replay_memory),
+        head_size: number("head_size", default.head_size),
+        head_fields: number("head_fields", default.head_fields),
+        head_timeout: duration("head_timeout", default.head_timeout),
+        idle_timeout: duration("idle_timeout", default.idle_timeout),
+        body_timeout: duration("body_timeout", default.body_timeout),
+        connections: number("connections", default.connections),
+        idle_connections: number("idle_connections", default.idle_connections),
+        upstream_idle_timeout: duration("upstream_idle_timeout", default.upstream_idle_timeout),
+        upstream_connection_age: duration("upstream_connection_age", default.upstream_connection_age),
+        drain_timeout: duration("drain_timeout", default.drain_timeout),
+    }
+}
+
+/// Reports that a table lacks a key.
+fn missing(reader: &mut Reader<'_>, table: &Table, key: &str, fix: &str) {
+    let title = format!("`{key}` is missing in [{}]", table.name);
+    reader.report(Problem::error(title).fix(fix), table.at.clone(), "");
+}
+
+/// Names are labels of metrics and stand in answers.
+fn check_name(reader: &mut Reader<'_>, name: &str, at: Range<usize>) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        let problem = Problem::error("this cannot be a name");
+        reader.report(problem.fix("letters, digits, _, - and . make one"), at, "");
+    }
+}
