@@ -2,9 +2,12 @@
 //!
 //! Knows origins, TLS and HTTP versions. Does not know tokens, routes or configuration files.
 
+pub mod answer;
 pub mod client;
 pub mod connect;
 pub mod once;
+mod pool;
+mod socket;
 pub mod origin;
 pub mod tls;
 
