@@ -3,4 +3,18 @@
 //! Knows routes, fields, replays, rejections and the answers of bearward's own. Does not know grants, configuration
 //! files, or how a request reached us.
 
+pub mod body;
+pub mod exchange;
+pub mod failure;
+mod fields;
 pub mod rejection;
+pub mod replay;
+pub mod routes;
+mod sending;
+mod stall;
+
+pub use body::ResponseBody;
+pub use exchange::{Worker, exchange};
+pub use failure::{Failure, Kind};
+pub use replay::Budget;
+pub use routes::{Entry, Route, RouteTable, Row, Settings};

@@ -1,8 +1,14 @@
 //! Does this answer say that the token is no longer good?
 //!
-//! Knows the rules of `token_invalid`. Does not know what follows from a rejection.
+//! Knows the rules of `token_invalid`, how much of an answer may be looked at, and how to read a challenge
+//! (RFC 9110 section 11.6.1). Does not know what follows from a rejection. Every answer comes out as it went in.
 
-use http::StatusCode;
+use http::{HeaderMap, Method, Response, StatusCode, header};
+
+use super::body::Streamed;
+
+/// The longest answer that is looked at, in octets.
+pub(super) const LONGEST_LOOK: usize = 64 << 10;
 
 /// One entry of `token_invalid`. An answer that fits any of a route's rules is a rejection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,4 +40,136 @@ impl Rule {
             Self::Challenge,
         ]
     }
+}
+
+/// What an answer says of the token it was asked for with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was good, or the answer has nothing to do with it.
+    Accepted,
+    /// It is no longer good.
+    Rejected,
+}
+
+/// Judges an answer to a request of this method.
+pub(super) async fn judge(
+    rules: &[Rule],
+    method: &Method,
+    mut response: Response<Streamed>,
+) -> (Verdict, Response<Streamed>) {
+    let mut rejected = false;
+    for rule in rules {
+        rejected = rejected || fits(rule, method, &mut response).await;
+    }
+    // More scope is what it lacks (RFC 6750 section 3.1), and a new token would not have more.
+    if rejected && bearer_errors(response.headers()).iter().any(|error| error == "insufficient_scope") {
+        rejected = false;
+    }
+    (if rejected { Verdict::Rejected } else { Verdict::Accepted }, response)
+}
+
+async fn fits(rule: &Rule, method: &Method, response: &mut Response<Streamed>) -> bool {
+    match rule {
+        Rule::Any401 => response.status() == StatusCode::UNAUTHORIZED,
+        Rule::Challenge => {
+            response.status() == StatusCode::UNAUTHORIZED
+                && bearer_errors(response.headers()).iter().any(|error| error == "invalid_token")
+        }
+        Rule::Body { status, pointer, equals } => {
+            response.status() == *status
+                && method != Method::HEAD
+                && is_plain_json(response.headers())
+                && look(response.body_mut()).await.is_some_and(|content| says(&content, pointer, equals))
+        }
+    }
+}
+
+/// The whole content, if it is short and comes in time.
+async fn look(body: &mut Streamed) -> Option<Vec<u8>> {
+    body.hold(LONGEST_LOOK).await.then(|| body.held())
+}
+
+fn says(content: &[u8], pointer: &str, equals: &str) -> bool {
+    serde_json::from_slice::<serde_json::Value>(content)
+        .is_ok_and(|value| value.pointer(pointer).and_then(serde_json::Value::as_str) == Some(equals))
+}
+
+/// JSON in no further coding: nothing is decompressed to be looked at.
+fn is_plain_json(fields: &HeaderMap) -> bool {
+    let media_type = fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    let json = matches!(essence.as_str(), "application/json" | "text/json") || essence.ends_with("+json");
+    let plain = fields
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+    json && plain
+}
+
+/// The `error` parameters of every Bearer challenge.
+fn bearer_errors(fields: &HeaderMap) -> Vec<String> {
+    let mut errors = Vec::new();
+    for value in fields.get_all(header::WWW_AUTHENTICATE) {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let mut in_bearer = false;
+        for item in list_items(&text) {
+            let (scheme, parameter) = scheme_and_parameter(item);
+            if let Some(scheme) = scheme {
+                in_bearer = scheme.eq_ignore_ascii_case("Bearer");
+            }
+            if in_bearer
+                && let Some((name, value)) = parameter.split_once('=')
+                && name.trim().eq_ignore_ascii_case("error")
+            {
+                errors.push(unquoted(value.trim()));
+            }
+        }
+    }
+    errors
+}
+
+/// The items of a comma-separated list; commas in quoted strings do not count.
+fn list_items(text: &str) -> Vec<&str> {
+    let (mut items, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                items.push(text[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items.push(text[start..].trim());
+    items
+}
+
+/// An item either goes on with the challenge before it (`name=value`) or begins one (`Scheme`, `Scheme name=value`).
+fn scheme_and_parameter(item: &str) -> (Option<&str>, &str) {
+    let end = item.find([' ', '\t', '=', '"']).unwrap_or(item.len());
+    let rest = item[end..].trim_start();
+    if rest.starts_with('=') { (None, item) } else { (Some(&item[..end]), rest) }
+}
+
+fn unquoted(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"') else {
+        return value.split([' ', '\t']).next().unwrap_or_default().to_owned();
+    };
+    let (mut text, mut escaped) = (String::new(), false);
+    for letter in inner.chars() {
+        match letter {
+            _ if escaped => {
+                text.push(letter);
+                escaped = false;
+            }
+            '\\' => escaped = true,
+            '"' => break,
+            _ => text.push(letter),
+        }
+    }
+    text
 }

@@ -15,9 +15,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioTimer;
 
+pub use super::answer::AnswerBody;
 use super::{
     ConnectError, Connection, Endpoint,
-    answer::{AnswerBody, Lease},
+    answer::Lease,
     pool::{Line, Pool, Shared},
     socket::{LocalExecutor, Socket},
 };
@@ -283,7 +284,9 @@ impl fmt::Display for SendError {
             Self::Cut(_) => f.write_str("the connection ended before an answer"),
             Self::Body(_) => f.write_str("the request's body failed"),
             Self::NotHttp(problem) => write!(f, "no valid HTTP answer: {problem}"),
-            Self::HeadTooLarge => f.write_str("the answer's head is larger than 64 KiB or has over 100 fields"),
+            Self::HeadTooLarge => {
+                f.write_str("the answer's head is larger than 64 KiB or has over 100 fields")
+            }
             Self::TooManyInterim => f.write_str("more than 16 interim answers and no final one"),
         }
     }

@@ -2,13 +2,13 @@
 //!
 //! Knows origins, TLS and HTTP versions. Does not know tokens, routes or configuration files.
 
-pub mod answer;
+mod answer;
 pub mod client;
 pub mod connect;
 pub mod once;
+pub mod origin;
 mod pool;
 mod socket;
-pub mod origin;
 pub mod tls;
 
 pub use connect::{ConnectError, Connection, Endpoint, Io, Protocol};

@@ -1,0 +1,230 @@
+//! The body of what the application is answered.
+//!
+//! Knows how to stream an upstream's answer on unchanged, also where its beginning was already looked at, and that a
+//! cut one must look cut. Does not know what the answer means.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{fields, replay::RequestBody, stall::Stall};
+
+/// How long the end of an answer that is held may take.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest answer that is read though nobody wants it, in octets.
+const DRAIN_AT_MOST: usize = 64 << 10;
+
+/// An answer's body as the client brings it.
+pub(super) type AnswerBody = crate::upstream::client::AnswerBody<RequestBody>;
+
+/// A body of our own, or an upstream's.
+#[derive(Debug)]
+pub struct ResponseBody(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Whole(Bytes),
+    Upstream(Streamed),
+}
+
+/// An upstream's body: what was looked at already, then what still comes.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    seen: VecDeque<Frame<Bytes>>,
+    seen_len: u64,
+    rest: Option<AnswerBody>,
+    failed: Option<BodyError>,
+    /// What is still to be handed on of a content whose length the upstream told: framing is passed on as it came.
+    left: Option<u64>,
+    stall: Stall,
+}
+
+/// Why an answer's body ended early. The application's connection is cut, so that it cannot take it for whole.
+#[derive(Debug)]
+pub enum BodyError {
+    /// The upstream's connection or framing failed.
+    Upstream(hyper::Error),
+    /// The upstream stood still for too long.
+    Stalled,
+}
+
+impl ResponseBody {
+    /// A body of our own.
+    pub fn whole(content: Bytes) -> Self {
+        Self(Kind::Whole(content))
+    }
+
+    pub(super) fn streamed(body: Streamed) -> Self {
+        Self(Kind::Upstream(body))
+    }
+}
+
+impl Streamed {
+    pub(super) fn new(rest: AnswerBody, stall_after: Duration) -> Self {
+        let left = rest.size_hint().exact();
+        Self {
+            seen: VecDeque::new(),
+            seen_len: 0,
+            rest: Some(rest),
+            failed: None,
+            left,
+            stall: Stall::new(stall_after),
+        }
+    }
+
+    /// Reads on until the end, for ten seconds at most or until more than `most` octets are held; whether it is all
+    /// there. Nothing is lost: what was read comes out again, in order.
+    pub(super) async fn hold(&mut self, most: usize) -> bool {
+        if self.left.is_some_and(|left| left > most as u64) {
+            return false;
+        }
+        tokio::time::timeout(HOLD_TIMEOUT, self.read_on(most)).await.unwrap_or(false)
+    }
+
+    /// Reads a short answer that nobody wants to its end, so that its connection can be used again.
+    pub(super) fn drain(mut self) {
+        tokio::task::spawn_local(async move { self.hold(DRAIN_AT_MOST).await });
+    }
+
+    async fn read_on(&mut self, most: usize) -> bool {
+        while self.rest.is_some() && self.failed.is_none() && self.seen_len <= most as u64 {
+            match std::future::poll_fn(|cx| self.poll_rest(cx)).await {
+                Some(Ok(frame)) => self.keep(frame),
+                Some(Err(error)) => self.failed = Some(error),
+                None => {}
+            }
+        }
+        self.rest.is_none() && self.failed.is_none() && self.seen_len <= most as u64
+    }
+
+    /// What is held of the content.
+    pub(super) fn held(&self) -> Vec<u8> {
+        let mut content = Vec::with_capacity(usize::try_from(self.seen_len).unwrap_or(0));
+        self.seen.iter().filter_map(Frame::data_ref).for_each(|data| content.extend_from_slice(data));
+        content
+    }
+
+    fn keep(&mut self, frame: Frame<Bytes>) {
+        self.seen_len += length_of(&frame);
+        self.seen.push_back(frame);
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        match Pin::new(&mut *rest).poll_frame(cx) {
+            Poll::Ready(outcome) => {
+                self.stall.moved();
+                if outcome.as_ref().is_none_or(Result::is_err) || rest.is_end_stream() {
+                    self.rest = None;
+                }
+                Poll::Ready(
+                    outcome.map(|frame| {
+                        frame.map(fields::without_forbidden_trailers).map_err(BodyError::Upstream)
+                    }),
+                )
+            }
+            Poll::Pending => self.stall.poll_waiting(cx).map(|()| {
+                self.rest = None;
+                Some(Err(BodyError::Stalled))
+            }),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let next = if let Some(frame) = self.seen.pop_front() {
+            self.seen_len -= length_of(&frame);
+            Some(Ok(frame))
+        } else if let Some(error) = self.failed.take() {
+            Some(Err(error))
+        } else {
+            ready!(self.poll_rest(cx))
+        };
+        if let (Some(left), Some(Ok(frame))) = (&mut self.left, &next) {
+            *left = left.saturating_sub(length_of(frame));
+        }
+        Poll::Ready(next)
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.poll_next(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // A body of unknown length that was wholly looked at must still go out in chunks, though it be empty.
+        self.left == Some(0)
+            && self.seen.is_empty()
+            && self.failed.is_none()
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+fn length_of(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, |data| data.len() as u64)
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Kind::Whole(content) if content.is_empty() => Poll::Ready(None),
+            Kind::Whole(content) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(content))))),
+            Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(content) => content.is_empty(),
+            Kind::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(content) => SizeHint::with_exact(content.len() as u64),
+            Kind::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Upstream(_) => "the upstream's answer was cut",
+            Self::Stalled => "the upstream's answer stood still for too long",
+        })
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Upstream(error) => Some(error),
+            Self::Stalled => None,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The life of a request: route, token, sending; and where the answer rejects that token, a new one and one more
+//! sending.
+//!
+//! Knows the order of the steps, each of which is a leaf. There is no loop: a request goes out with at most two tokens.
+
+use http::{Method, Request, Response, Version, header, request, uri::PathAndQuery};
+use hyper::body::Incoming;
+
+use super::{
+    body::{ResponseBody, Streamed},
+    failure::{Failure, Kind},
+    fields::{self, Outgoing},
+    rejection::{self, LONGEST_LOOK, Verdict},
+    replay::{Budget, Replay, RequestBody},
+    routes::{Entry, Route},
+    sending::{self, body_failed},
+};
+use crate::{
+    clock::Clock,
+    token::{Held, TokenSource, Unavailable},
+    upstream::client::is_idempotent,
+};
+
+/// What every exchange of a worker shares.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// The clocks.
+    pub clock: Clock,
+    /// What replays may hold; one for all workers.
+    pub budget: Budget,
+}
+
+/// Answers a request. What fails becomes an answer of our own.
+pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>) -> Response<ResponseBody> {
+    let begun = worker.clock.now();
+    let (app, body) = request.into_parts();
+    let (route, target) = match refuse(&app).and_then(|()| entry.find(&app)) {
+        Ok(found) => found,
+        Err(failure) => return failure.into_response(),
+    };
+    let asked = Asked { route, app, target };
+    let response = match asked.carry(worker, body).await {
+        Ok(response) => delivered(response),
+        Err(failure) => failure.at(&route.settings().name).into_response(),
+    };
+    route.metrics().answered(response.status(), worker.clock.now().since(begun));
+    response
+}
+
+/// What the application asked for, and where.
+struct Asked<'route> {
+    route: &'route Route,
+    app: request::Parts,
+    target: PathAndQuery,
+}
+
+impl Asked<'_> {
+    /// The spine.
+    async fn carry(&self, worker: &Worker, body: Incoming) -> Result<Response<Streamed>, Failure> {
+        let settings = self.route.settings();
+        let source = self.route.source(&self.app.headers)?;
+        let (replay, body) = Replay::of(body, self.keep_at_most(), &worker.budget, settings.body_timeout);
+        let Some(source) = source else { return self.send(None, body, &replay).await };
+
+        let held = match source.usable(worker.clock.now()) {
+            Some(held) => held,
+            None => source.token(settings.token_timeout).await.map_err(|why| no_token(&source, why))?,
+        };
+        let (verdict, mut first) = self.judged(&held, body, &replay).await?;
+        if verdict == Verdict::Accepted {
+            held.accept();
+            return Ok(first);
+        }
+        let Some(body) = self.once_more(&replay, first.body_mut()).await? else {
+            source.reject(&held);
+            return Ok(first);
+        };
+        first.into_body().drain();
+        let newer = source.replace(&held, settings.token_timeout).await;
+        let newer = newer.map_err(|why| no_token(&source, why))?;
+        self.route.metrics().replayed();
+        let (verdict, second) = self.judged(&newer, body, &replay).await?;
+        match verdict {
+            Verdict::Accepted => newer.accept(),
+            Verdict::Rejected => source.reject(&newer),
+        }
+        Ok(second)
+    }
+
+    async fn judged(
+        &self,
+        token: &Held,
+        body: RequestBody,
+        replay: &Replay,
+    ) -> Result<(Verdict, Response<Streamed>), Failure> {
+        let response = self.send(Some(token), body, replay).await?;
+        Ok(rejection::judge(&self.route.settings().token_invalid, &self.app.method, response).await)
+    }
+
+    async fn send(
+        &self,
+        token: Option<&Held>,
+        body: RequestBody,
+        replay: &Replay,
+    ) -> Result<Response<Streamed>, Failure> {
+        let outgoing = || Outgoing::new(self.route, &self.app, self.target.clone(), token);
+        sending::send(self.route, &self.app.method, outgoing, body, replay).await
+    }
+
+    /// The body for the second sending, if all of it can be had.
+    async fn once_more(&self, replay: &Replay, first: &mut Streamed) -> Result<Option<RequestBody>, Failure> {
+        if let Some(body) = replay.again() {
+            return Ok(Some(body));
+        }
+        // The upload is still under way. Taking it over ends the connection on which the first answer comes, and that
+        // answer is what the application gets if its body proves too long: it has to be in hand before.
+        if !replay.is_kept() || !first.hold(LONGEST_LOOK).await {
+            return Ok(None);
+        }
+        match tokio::time::timeout(self.route.settings().response_timeout, replay.read_to_end()).await {
+            Ok(Err(fault)) => Err(body_failed(fault)),
+            Ok(Ok(())) | Err(_) => Ok(replay.again()),
+        }
+    }
+
+    /// How much of the body is worth keeping: nothing, where no second sending can come.
+    fn keep_at_most(&self) -> usize {
+        let settings = self.route.settings();
+        let can_be_rejected = self.route.has_token() && !settings.token_invalid.is_empty();
+        if can_be_rejected || is_idempotent(&self.app.method) { settings.replay_limit } else { 0 }
+    }
+}
+
+fn no_token(source: &TokenSource, why: Unavailable) -> Failure {
+    Failure::no_token(source.name(), why)
+}
+
+/// An answer as the application gets it: our own version on this hop, hop-by-hop fields taken off.
+fn delivered(response: Response<Streamed>) -> Response<ResponseBody> {
+    let (mut head, body) = response.into_parts();
+    head.version = Version::HTTP_11;
+    head.headers = fields::of_answer(head.headers);
+    Response::from_parts(head, ResponseBody::streamed(body))
+}
+
+/// What this version does not do is refused aloud rather than sent on as something else.
+fn refuse(app: &request::Parts) -> Result<(), Failure> {
+    if matches!(app.method, Method::CONNECT | Method::TRACE) {
+        return Err(Failure::new(Kind::NotImplemented, format!("{} is not supported", app.method)));
+    }
+    // RFC 9110 section 7.8: an upgrade may be ignored, and in 1.0 must be; a WebSocket handshake without it is useless.
+    if app.version == Version::HTTP_11 && fields::lists(&app.headers, header::UPGRADE, "websocket") {
+        return Err(Failure::new(Kind::NotImplemented, "WebSocket is not supported in this version"));
+    }
+    if app.headers.contains_key(header::EXPECT) && !fields::expects_only_100(&app.headers) {
+        return Err(Failure::new(Kind::Expectation, "only the expectation 100-continue is known"));
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! A request's body that streams on and, while it is short, is kept for a second sending.
+//!
+//! Knows the limit of one body, the budget over all of them, and how to take over the reading of a body whose first
+//! sending was answered early. Does not know when a second sending is right.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::{fields, stall::Stall};
+
+/// Octets of request bodies that may be held at once, over every request of every worker. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    /// A budget of so many octets.
+    pub fn new(octets: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(octets)))
+    }
+
+    /// What is left of it, in octets.
+    pub fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn reserve(&self, octets: usize) -> bool {
+        let less = |left: usize| left.checked_sub(octets);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+/// Why the application's body could not be read to its end. Its fault, not the upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyFault {
+    /// It was cut, or broke its framing.
+    Cut,
+    /// It stood still for too long.
+    TooSlow,
+}
+
+/// The exchange's hold on its request's body. Dropped, it keeps nothing; a sending under way goes on.
+#[derive(Debug)]
+pub(super) struct Replay(Option<Rc<RefCell<State>>>);
+
+/// What one sending sends.
+pub struct RequestBody(Sending);
+
+enum Sending {
+    Empty,
+    Streaming(Rc<RefCell<State>>),
+    Held { content: Bytes, trailers: Option<HeaderMap>, sized: bool },
+}
+
+#[derive(Debug)]
+struct State {
+    incoming: Incoming,
+    sized: bool,
+    ended: bool,
+    fault: Option<BodyFault>,
+    taken_over: bool,
+    first_sending: Option<Waker>,
+    kept: Option<Kept>,
+    waits_for_application: bool,
+    moved: Instant,
+    stall: Stall,
+}
+
+/// What has passed so far, all of it.
+#[derive(Debug)]
+struct Kept {
+    content: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    limit: usize,
+    budget: Budget,
+}
+
+impl Replay {
+    /// Takes a request's body; it is kept as long as it stays under `limit` octets and the budget lasts.
+    pub(super) fn of(
+        body: Incoming,
+        limit: usize,
+        budget: &Budget,
+        stall_after: Duration,
+    ) -> (Self, RequestBody) {
+        if body.is_end_stream() {
+            return (Self(None), RequestBody(Sending::Empty));
+        }
+        let length = body.size_hint().exact();
+        let kept = (limit > 0 && length.is_none_or(|length| length <= limit as u64)).then(|| Kept {
+            content: Vec::new(),
+            trailers: None,
+            limit,
+            budget: budget.clone(),
+        });
+        let state = Rc::new(RefCell::new(State {
+            incoming: body,
+            sized: length.is_some(),
+            ended: false,
+            fault: None,
+            taken_over: false,
+            first_sending: None,
+            kept,
+            waits_for_application: false,
+            moved: Instant::now(),
+            stall: Stall::new(stall_after),
+        }));
+        (Self(Some(Rc::clone(&state))), RequestBody(Sending::Streaming(state)))
+    }
+
+    /// What the application did wrong with its body, if it did.
+    pub(super) fn fault(&self) -> Option<BodyFault> {
+        self.0.as_ref().and_then(|state| state.borrow().fault)
+    }
+
+    /// Whether all that has passed so far is held.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.as_ref().is_none_or(|state| state.borrow().kept.is_some())
+    }
+
+    /// The whole body once more; `None` unless all of it was read and kept.
+    pub(super) fn again(&self) -> Option<RequestBody> {
+        let Some(state) = &self.0 else { return Some(RequestBody(Sending::Empty)) };
+        let state = state.borrow();
+        let kept = state.kept.as_ref().filter(|_| state.ended && state.fault.is_none())?;
+        Some(RequestBody(Sending::Held {
+            content: Bytes::copy_from_slice(&kept.content),
+            trailers: kept.trailers.clone(),
+            sized: state.sized,
+        }))
+    }
+
+    /// Takes the reading over from the first sending, which is thereby given up, and reads on to the end or to the
+    /// limit. [`Replay::again`] says whether it is all there.
+    ///
+    /// # Errors
+    /// The application's body failed.
+    pub(super) async fn read_to_end(&self) -> Result<(), BodyFault> {
+        let Some(state) = &self.0 else { return Ok(()) };
+        let first_sending = {
+            let mut state = state.borrow_mut();
+            state.taken_over = true;
+            state.first_sending.take()
+        };
+        if let Some(waker) = first_sending {
+            waker.wake();
+        }
+        std::future::poll_fn(|cx| {
+            let mut state = state.borrow_mut();
+            while !state.ended && state.kept.is_some() {
+                match state.poll_incoming(cx) {
+                    Poll::Ready(Some(Err(fault))) => return Poll::Ready(Err(fault)),
+                    Poll::Ready(_) => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Until when an answer may be waited for: `patience` after the last of the body went out. A long upload is not
+    /// slowness of the upstream, nor is an application that sends slowly.
+    pub(super) fn patient_until(&self, begun: Instant, patience: Duration) -> Instant {
+        let since = self.0.as_ref().map_or(begun, |state| {
+            let state = state.borrow();
+            if state.waits_for_application && !state.ended { Instant::now() } else { state.moved.max(begun) }
+        });
+        since + patience
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if let Some(state) = &self.0 {
+            state.borrow_mut().kept = None;
+        }
+    }
+}
+
+impl State {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Some(Err(fault)));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let outcome = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.waits_for_application = outcome.is_pending();
+        if let Poll::Ready(outcome) = outcome {
+            self.moved = Instant::now();
+            self.stall.moved();
+            return Poll::Ready(self.arrived(outcome));
+        }
+        self.stall.poll_waiting(cx).map(|()| Some(Err(self.failed(BodyFault::TooSlow))))
+    }
+
+    fn arrived(
+        &mut self,
+        outcome: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> Option<Result<Frame<Bytes>, BodyFault>> {
+        match outcome {
+            None => {
+                self.ended = true;
+                None
+            }
+            Some(Err(_)) => Some(Err(self.failed(BodyFault::Cut))),
+            Some(Ok(frame)) => {
+                self.ended = self.incoming.is_end_stream();
+                let frame = fields::without_forbidden_trailers(frame);
+                if self.kept.as_mut().is_some_and(|kept| !kept.keep(&frame)) {
+                    self.kept = None;
+                }
+                Some(Ok(frame))
+            }
+        }
+    }
+
+    fn failed(&mut self, fault: BodyFault) -> BodyFault {
+        self.fault = Some(fault);
+        self.kept = None;
+        fault
+    }
+}
+
+impl Kept {
+    /// Keeps one more frame; false where it is too much.
+    fn keep(&mut self, frame: &Frame<Bytes>) -> bool {
+        if let Some(data) = frame.data_ref() {
+            let room = self.limit - self.content.len();
+            if data.len() > room || !self.budget.reserve(data.len()) {
+                return false;
+            }
+            // A copy, because a slice would pin the whole buffer it was read into, and the budget would not see it.
+            self.content.extend_from_slice(data);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+        }
+        true
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.budget.0.fetch_add(self.content.len(), Ordering::Relaxed);
+    }
+}
+
+/// Why a request's body ended before its end, as the client is told.
+#[derive(Debug)]
+pub enum Unsent {
+    /// The application's body failed.
+    Application,
+    /// Another sending of the same request reads it now.
+    TakenOver,
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Unsent;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unsent>>> {
+        match &mut self.0 {
+            Sending::Empty => Poll::Ready(None),
+            Sending::Held { content, .. } if !content.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(content)))))
+            }
+            Sending::Held { trailers, .. } => Poll::Ready(trailers.take().map(Frame::trailers).map(Ok)),
+            Sending::Streaming(state) => {
+                let mut state = state.borrow_mut();
+                if state.taken_over {
+                    return Poll::Ready(Some(Err(Unsent::TakenOver)));
+                }
+                let outcome = state.poll_incoming(cx);
+                if outcome.is_pending() {
+                    state.first_sending = Some(cx.waker().clone());
+                }
+                outcome.map(|frame| frame.map(|frame| frame.map_err(|_| Unsent::Application)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Sending::Empty => true,
+            Sending::Held { content, trailers, sized } => *sized && content.is_empty() && trailers.is_none(),
+            Sending::Streaming(state) => {
+                let state = state.borrow();
+                !state.taken_over && state.ended
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Sending::Empty => SizeHint::with_exact(0),
+            Sending::Held { content, sized: true, .. } => SizeHint::with_exact(content.len() as u64),
+            Sending::Held { .. } => SizeHint::default(),
+            Sending::Streaming(state) => state.borrow().incoming.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Application => "the application's body failed",
+            Self::TakenOver => "the request is sent again",
+        })
+    }
+}
+
+impl std::error::Error for Unsent {}

@@ -1,0 +1,276 @@
+//! Which upstream a request is for, and what of its path goes on.
+//!
+//! Knows routes, path prefixes, Hosts and whose token is asked for. Does not know sockets or what is done with the
+//! request. A route owns the one client that can carry its token: the client's endpoint is where it goes.
+
+use std::{borrow::Cow, fmt, rc::Rc, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header, request, uri::PathAndQuery};
+
+use super::{
+    failure::{Failure, Kind},
+    rejection::Rule,
+    replay::RequestBody,
+};
+use crate::{
+    telemetry::UpstreamMetrics,
+    token::{Supply, TokenSource},
+    upstream::{
+        Endpoint,
+        client::{Client, Limits},
+    },
+};
+
+/// The longest subject, in octets.
+const LONGEST_SUBJECT: usize = 256;
+
+/// How requests of one upstream are treated.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The upstream's name.
+    pub name: Arc<str>,
+    /// The path in front of every request's, without a trailing slash; often empty.
+    pub base: String,
+    /// Fields added where the application sent none.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// From the last of the request to the response head.
+    pub response_timeout: Duration,
+    /// How long a request waits for a token.
+    pub token_timeout: Duration,
+    /// How long a body may stand still.
+    pub body_timeout: Duration,
+    /// The longest request body that is held for a replay, in octets.
+    pub replay_limit: usize,
+    /// The application's own Authorization is passed where there is no token; never beside one.
+    pub keep_authorization: bool,
+    /// The application's Host is passed on.
+    pub preserve_host: bool,
+    /// Which answers mean that a token is no longer good.
+    pub token_invalid: Vec<Rule>,
+    /// Which connections are kept.
+    pub connections: Limits,
+}
+
+/// One upstream as one worker sees it.
+pub struct Route {
+    settings: Arc<Settings>,
+    supply: Option<Supply>,
+    client: Client<RequestBody>,
+    metrics: Arc<UpstreamMetrics>,
+    host: HeaderValue,
+}
+
+/// What a listener leads to.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// An upstream's own port.
+    One(Rc<Route>),
+    /// The gateway.
+    Table(Rc<RouteTable>),
+}
+
+/// The gateway's upstreams, by Host and path prefix.
+#[derive(Debug)]
+pub struct RouteTable(Vec<Row>);
+
+/// One upstream of the gateway. With both a Host and a path, both must fit.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its Host, lowercased, without a port.
+    pub host: Option<String>,
+    /// Its path prefix, without a trailing slash; stripped.
+    pub path: Option<String>,
+    /// Where it leads.
+    pub route: Rc<Route>,
+}
+
+impl Route {
+    /// A route to `endpoint`, with tokens from `supply`.
+    ///
+    /// # Errors
+    /// The origin's authority cannot be a Host field.
+    pub fn new(
+        settings: Arc<Settings>,
+        endpoint: Arc<Endpoint>,
+        supply: Option<Supply>,
+        metrics: Arc<UpstreamMetrics>,
+    ) -> Result<Rc<Self>, http::header::InvalidHeaderValue> {
+        let host = HeaderValue::try_from(endpoint.origin().authority())?;
+        let client = Client::new(endpoint, settings.connections);
+        Ok(Rc::new(Self { settings, supply, client, metrics, host }))
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn client(&self) -> &Client<RequestBody> {
+        &self.client
+    }
+
+    pub(super) fn metrics(&self) -> &UpstreamMetrics {
+        &self.metrics
+    }
+
+    pub(super) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    pub(super) fn has_token(&self) -> bool {
+        self.supply.is_some()
+    }
+
+    /// Whether the application's own credential goes on: only where there is no token to set.
+    pub(super) fn passes_authorization(&self) -> bool {
+        self.settings.keep_authorization && self.supply.is_none()
+    }
+
+    /// The field that names a request's subject, where tokens have subjects.
+    pub(super) fn subject_header(&self) -> Option<&HeaderName> {
+        match &self.supply {
+            Some(Supply::PerSubject(subjects)) => Some(subjects.header()),
+            _ => None,
+        }
+    }
+
+    /// Whose token goes on a request with these fields.
+    ///
+    /// # Errors
+    /// It must name a subject and does not.
+    pub(super) fn source(&self, fields: &HeaderMap) -> Result<Option<Cow<'_, TokenSource>>, Failure> {
+        match &self.supply {
+            None => Ok(None),
+            Some(Supply::One(source)) => Ok(Some(Cow::Borrowed(source))),
+            Some(Supply::PerSubject(subjects)) => {
+                let subject = subject(fields, subjects.header())?;
+                Ok(Some(Cow::Owned(subjects.source(subject))))
+            }
+        }
+    }
+}
+
+fn subject<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Failure> {
+    let wrong = |problem: &str| {
+        Failure::new(Kind::NoSubject, format!("the field {name} must name the subject: it {problem}"))
+    };
+    let mut values = fields.get_all(name).iter();
+    let value = values.next().ok_or_else(|| wrong("is missing"))?.as_bytes();
+    if values.next().is_some() {
+        return Err(wrong("is there more than once"));
+    }
+    if value.is_empty() {
+        return Err(wrong("is empty"));
+    }
+    if value.len() > LONGEST_SUBJECT {
+        return Err(wrong("is longer than 256 octets"));
+    }
+    if !value.iter().all(u8::is_ascii_graphic) {
+        return Err(wrong("holds something other than visible ASCII"));
+    }
+    std::str::from_utf8(value).map_err(|_| wrong("is not ASCII"))
+}
+
+impl Entry {
+    /// The route of a request, and the target it has there.
+    ///
+    /// # Errors
+    /// It belongs to no upstream, or its path could be taken for another's.
+    pub(super) fn find(&self, head: &request::Parts) -> Result<(&Rc<Route>, PathAndQuery), Failure> {
+        let whole = head
+            .uri
+            .path_and_query()
+            .ok_or_else(|| Failure::new(Kind::Malformed, "the request target has no path"))?;
+        let (route, prefix) = match self {
+            Self::One(route) => (route, 0),
+            Self::Table(table) => table.find(host_of(head), whole.path())?,
+        };
+        if prefix > 0 && is_ambiguous(whole.path()) {
+            let detail = "on a path prefix, paths with dot segments, backslashes, semicolons or an encoded \
+                          dot, slash or backslash are refused";
+            return Err(Failure::new(Kind::AmbiguousPath, detail).at(&route.settings.name));
+        }
+        let target = join(&route.settings.base, whole, prefix)
+            .map_err(|_| Failure::new(Kind::Malformed, "the request target is too long"))?;
+        Ok((route, target))
+    }
+}
+
+impl RouteTable {
+    /// A table; the most particular row comes first: those with a Host, then those with the longest path.
+    pub fn new(mut rows: Vec<Row>) -> Self {
+        rows.sort_by_key(|row| {
+            std::cmp::Reverse((row.host.is_some(), row.path.as_ref().map_or(0, String::len)))
+        });
+        Self(rows)
+    }
+
+    /// The Hosts that lead somewhere, which the listener must let in.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|row| row.host.as_deref())
+    }
+
+    /// The route, and how many octets of the path are its prefix.
+    fn find(&self, host: &str, path: &str) -> Result<(&Rc<Route>, usize), Failure> {
+        let fits = |row: &&Row| {
+            row.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))
+                && row.path.as_deref().is_none_or(|prefix| has_prefix(path, prefix))
+                && (row.host.is_some() || row.path.is_some())
+        };
+        self.0
+            .iter()
+            .find(fits)
+            .map(|row| (&row.route, row.path.as_ref().map_or(0, String::len)))
+            .ok_or_else(|| Failure::new(Kind::NoRoute, "no upstream is configured for this path or Host"))
+    }
+}
+
+/// The host a request names, without its port.
+fn host_of(head: &request::Parts) -> &str {
+    let authority = match head.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+    };
+    match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
+    }
+}
+
+/// Whole segments: `/shop` is a prefix of `/shop` and `/shop/x`, not of `/shopping`.
+fn has_prefix(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether two readers could see two paths: what is normalized after the prefix was chosen leaves the prefix.
+fn is_ambiguous(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let encoded = bytes.windows(3).any(|three| {
+        three[0] == b'%'
+            && matches!([three[1], three[2].to_ascii_lowercase()], [b'2', b'e' | b'f'] | [b'5', b'c'])
+    });
+    encoded
+        || bytes.iter().any(|byte| matches!(byte, b'\\' | b';'))
+        || path.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// The base in front, the first `prefix` octets off; everything else octet for octet.
+fn join(base: &str, whole: &PathAndQuery, prefix: usize) -> Result<PathAndQuery, http::uri::InvalidUri> {
+    if (base.is_empty() && prefix == 0) || whole.path() == "*" {
+        return Ok(whole.clone());
+    }
+    let rest = whole.path().get(prefix..).filter(|rest| !rest.is_empty()).unwrap_or("/");
+    let mut target = String::with_capacity(base.len() + whole.as_str().len() + 1);
+    target.push_str(base);
+    target.push_str(rest);
+    if let Some(query) = whole.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    PathAndQuery::from_maybe_shared(bytes::Bytes::from(target))
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

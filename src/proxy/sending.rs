@@ -1,0 +1,96 @@
+//! One sending of a request: how long its answer is waited for, and what a broken connection means.
+//!
+//! Knows patience, whose fault a failed sending is, and that after a connection error only an idempotent request whose
+//! body is wholly held goes out again, once. Does not know tokens or rejections.
+
+use std::time::Duration;
+
+use http::{Method, Response};
+use tokio::time::Instant;
+
+use super::{
+    body::Streamed,
+    failure::{Failure, Kind},
+    fields::Outgoing,
+    replay::{BodyFault, Replay, RequestBody},
+    routes::{Route, Settings},
+};
+use crate::upstream::client::{SendError, is_idempotent};
+
+/// Sends a request on `route` and returns the answer's head, its body still streaming.
+///
+/// # Errors
+/// The application's body failed, or the upstream gave no answer.
+pub(super) async fn send<'route>(
+    route: &'route Route,
+    method: &Method,
+    outgoing: impl Fn() -> Outgoing<'route>,
+    body: RequestBody,
+    replay: &Replay,
+) -> Result<Response<Streamed>, Failure> {
+    let settings = route.settings();
+    let mut outcome = once(settings, outgoing(), body, replay).await;
+    if matches!(outcome, Err(Unanswered::Error(SendError::Cut(_))))
+        && is_idempotent(method)
+        && let Some(body) = replay.again()
+    {
+        // RFC 9110 section 9.2.2: sending it twice means the same as sending it once.
+        outcome = once(settings, outgoing(), body, replay).await;
+    }
+    outcome.map_err(|unanswered| unanswered.told(settings, replay))
+}
+
+enum Unanswered {
+    Error(SendError),
+    TimedOut,
+}
+
+async fn once(
+    settings: &Settings,
+    outgoing: Outgoing<'_>,
+    body: RequestBody,
+    replay: &Replay,
+) -> Result<Response<Streamed>, Unanswered> {
+    let answer = patiently(settings.response_timeout, replay, outgoing.send(body)).await;
+    let response = answer.ok_or(Unanswered::TimedOut)?.map_err(Unanswered::Error)?;
+    Ok(response.map(|body| Streamed::new(body, settings.body_timeout)))
+}
+
+/// Waits for an answer until `patience` has passed since the last of the request went out.
+async fn patiently<T>(patience: Duration, replay: &Replay, answer: impl Future<Output = T>) -> Option<T> {
+    let begun = Instant::now();
+    let mut answer = std::pin::pin!(answer);
+    let mut end = replay.patient_until(begun, patience);
+    loop {
+        if let Ok(answer) = tokio::time::timeout_at(end, answer.as_mut()).await {
+            return Some(answer);
+        }
+        let later = replay.patient_until(begun, patience);
+        if later <= end {
+            return None;
+        }
+        end = later;
+    }
+}
+
+impl Unanswered {
+    fn told(self, settings: &Settings, replay: &Replay) -> Failure {
+        let failure = match (replay.fault(), self) {
+            (Some(fault), _) => body_failed(fault),
+            (None, Self::TimedOut) => Failure::new(
+                Kind::ResponseTimeout,
+                format!("no answer within {:?} (response_timeout)", settings.response_timeout),
+            ),
+            (None, Self::Error(error)) => Failure::unanswered(&error),
+        };
+        failure.at(&settings.name)
+    }
+}
+
+/// The application's body failed while no answer had begun.
+pub(super) fn body_failed(fault: BodyFault) -> Failure {
+    match fault {
+        BodyFault::Cut => Failure::new(Kind::Malformed, "the request's body was cut or broke its framing"),
+        BodyFault::TooSlow => Failure::new(Kind::BodyTooSlow, "the request's body stood still for too long"),
+    }
+}
