@@ -1,0 +1,363 @@
+//! Simulated providers: authorization server and API of one provider behind one loopback port.
+//!
+//! Knows what they have in common: the way of a request through scripts, limits and a provider's own rules, and a
+//! [`Simulator`] to look at and meddle with. Each provider is one file that knows its rules and nothing of sockets. None
+//! of it is reachable from `bearward run`: the tour and the tests are its only users.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Deadline, Moment};
+
+pub mod answer;
+pub mod apicbase;
+pub mod authorization_server;
+pub mod cybrid;
+pub mod cymbio;
+pub mod inventorum;
+pub mod record;
+pub mod resource_server;
+pub mod server;
+pub mod shopware;
+pub mod tokens;
+pub mod wire;
+
+pub use answer::{Answer, Then};
+pub use apicbase::Apicbase;
+pub use authorization_server::AuthorizationServer;
+pub use cybrid::Cybrid;
+pub use cymbio::Cymbio;
+pub use inventorum::Inventorum;
+pub use record::{ApiRequest, Counts, Outcome, TokenRequest};
+pub use resource_server::{ResourceServer, Resources};
+pub use shopware::Shopware;
+
+use answer::Reply;
+use record::Record;
+use server::Server;
+use tokens::{Access, Refused, Standing, Tokens};
+use wire::{Call, Parameters, Refusal};
+
+/// What tells one provider from another.
+trait Provider: Send + Sync + 'static {
+    /// The token endpoint's path, exactly.
+    fn token_endpoint(&self) -> &'static str;
+
+    /// The body of a token request.
+    fn parameters(&self, call: &Call) -> Result<Parameters, Refusal>;
+
+    /// A token request: who asks, for what.
+    fn grant(&self, call: &Call, parameters: &Parameters, desk: &mut Desk<'_>) -> Result<Grant, Refusal>;
+
+    /// The answer to a token request too many.
+    fn limited(&self) -> Answer {
+        let error = json!({ "error": "rate_limited", "error_description": "too many requests" });
+        Answer::json(StatusCode::TOO_MANY_REQUESTS, &error)
+    }
+
+    /// Every other request.
+    fn api(&self, call: &Call, desk: &mut Desk<'_>) -> Answer;
+}
+
+/// A granted token.
+struct Grant {
+    /// The token response, to be sent as JSON.
+    response: Value,
+    token: String,
+    subject: String,
+}
+
+impl Grant {
+    fn new(token: String, response: Value) -> Self {
+        Self { response, token, subject: String::new() }
+    }
+}
+
+/// What a provider's rules work with while they look at one request.
+struct Desk<'a> {
+    tokens: &'a mut Tokens,
+    record: &'a mut Record,
+    now: Moment,
+}
+
+impl Desk<'_> {
+    /// The access token that a request carries, if it is good; what it is otherwise, counted. `None` where it carries
+    /// none.
+    fn bearer(&mut self, call: &Call) -> Result<Access, Option<Standing>> {
+        let counts = &mut self.record.counts;
+        let Some(token) = call.bearer() else {
+            counts.bare_requests_seen += 1;
+            return Err(None);
+        };
+        let standing = self.tokens.standing(token, self.now);
+        match standing {
+            Standing::Alive(access) => return Ok(access),
+            Standing::Expired => counts.expired_tokens_seen += 1,
+            Standing::Revoked => counts.revoked_tokens_seen += 1,
+            Standing::Unknown => counts.unknown_tokens_seen += 1,
+        }
+        Err(Some(standing))
+    }
+
+    /// Counts a refused refresh token.
+    fn refused(&mut self, refused: Refused) -> Refusal {
+        match refused {
+            Refused::Dead => self.record.counts.dead_refresh_tokens_seen += 1,
+            Refused::Unknown => self.record.counts.unknown_refresh_tokens_seen += 1,
+        }
+        Refusal::grant("the refresh token is dead or was never issued")
+    }
+}
+
+/// A running provider. Dropping it closes its port.
+#[derive(Debug)]
+pub struct Simulator {
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+/// What requests and the test (or the tour) share.
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    state: Mutex<State>,
+    held: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tokens: Tokens,
+    record: Record,
+    limit: Option<Limit>,
+    failing: Option<Answer>,
+    next_token_answers: VecDeque<Answer>,
+    next_answers: VecDeque<(String, Answer)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    until: Deadline,
+    retry_after: Option<Duration>,
+}
+
+impl Shared {
+    fn new(state: State) -> Arc<Self> {
+        Arc::new(Self { clock: Clock::system(), state: Mutex::new(state), held: watch::channel(false).0 })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Simulator {
+    /// Puts a provider's rules behind a port.
+    async fn start(provider: impl Provider, address: SocketAddr, state: State) -> io::Result<Self> {
+        let shared = Shared::new(state);
+        let (provider, served) = (Arc::new(provider), Arc::clone(&shared));
+        let service = move |request| respond(Arc::clone(&provider), Arc::clone(&served), request);
+        Ok(Self { server: Server::start(address, service).await?, shared })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> u64 {
+        self.server.connections()
+    }
+
+    /// How often what happened.
+    pub fn counts(&self) -> Counts {
+        self.shared.state().record.counts
+    }
+
+    /// The requests for tokens, the oldest first, the last ten thousand.
+    pub fn token_requests(&self) -> Vec<TokenRequest> {
+        self.shared.state().record.token_requests().cloned().collect()
+    }
+
+    /// The requests to the API, the oldest first, the last ten thousand.
+    pub fn api_requests(&self) -> Vec<ApiRequest> {
+        self.shared.state().record.api_requests().cloned().collect()
+    }
+
+    /// The access tokens that are good now, the oldest first.
+    pub fn active_tokens(&self) -> Vec<String> {
+        let now = self.shared.clock.now();
+        self.shared.state().tokens.active(now)
+    }
+
+    /// The refresh tokens that are good now.
+    pub fn active_refresh_tokens(&self) -> Vec<String> {
+        self.shared.state().tokens.active_refresh_tokens()
+    }
+
+    /// Takes one access token back. Whether it was alive.
+    pub fn revoke(&self, token: &str) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.state().tokens.revoke(token, now)
+    }
+
+    /// Takes every access token back; refresh tokens stay good. How many were alive.
+    pub fn revoke_all(&self) -> usize {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.state();
+        let active = state.tokens.active(now);
+        active.iter().filter(|token| state.tokens.revoke(token, now)).count()
+    }
+
+    /// Kills every refresh token; access tokens stay good.
+    pub fn end_logins(&self) {
+        self.shared.state().tokens.end_chains();
+    }
+
+    /// Turns token requests away as too many, with `retry_after` in whole seconds where one is given.
+    pub fn limit_token_endpoint(&self, span: Duration, retry_after: Option<Duration>) {
+        let until = self.shared.clock.now().after(span);
+        self.shared.state().limit = Some(Limit { until, retry_after });
+    }
+
+    /// Ends a limit before its time.
+    pub fn lift_limit(&self) {
+        self.shared.state().limit = None;
+    }
+
+    /// Answers token requests with `answer` until [`Simulator::mend_token_endpoint`].
+    pub fn fail_token_endpoint(&self, answer: Answer) {
+        self.shared.state().failing = Some(answer);
+    }
+
+    /// Ends what [`Simulator::fail_token_endpoint`] began.
+    pub fn mend_token_endpoint(&self) {
+        self.shared.state().failing = None;
+    }
+
+    /// Answers the next token request with `answer`; several queue up.
+    pub fn answer_next_token_request(&self, answer: Answer) {
+        self.shared.state().next_token_answers.push_back(answer);
+    }
+
+    /// Answers the next other request whose path begins with `prefix` with `answer`, whatever token it carries; several
+    /// queue up.
+    pub fn answer_next(&self, prefix: &str, answer: Answer) {
+        self.shared.state().next_answers.push_back((prefix.to_owned(), answer));
+    }
+
+    /// Keeps token responses back, those of requests already processed, until they are released.
+    pub fn hold_token_responses(&self) {
+        self.shared.held.send_replace(true);
+    }
+
+    /// Lets token responses go.
+    pub fn release_token_responses(&self) {
+        self.shared.held.send_replace(false);
+    }
+}
+
+/// The way of a request.
+async fn respond(provider: Arc<impl Provider>, shared: Arc<Shared>, request: Request<Incoming>) -> Reply {
+    let call = Call::read(request, shared.clock.now()).await;
+    if call.path != provider.token_endpoint() {
+        let answer = api_answer(&*provider, &mut shared.state(), call);
+        return answer.into_reply().await;
+    }
+    let answer = token_answer(&*provider, &mut shared.state(), &call);
+    // The sender of this channel lives in `shared`, so waiting cannot fail.
+    let _ = shared.held.subscribe().wait_for(|held| !held).await;
+    answer.into_reply().await
+}
+
+fn token_answer(provider: &impl Provider, state: &mut State, call: &Call) -> Answer {
+    let parsed = provider.parameters(call);
+    let parameters = parsed.clone().unwrap_or_default();
+    let (answer, outcome) = if let Some(limit) = state.limit.filter(|limit| !call.at.reached(limit.until)) {
+        (limited(provider, limit), Outcome::Limited)
+    } else if let Some(answer) = state.next_token_answers.pop_front().or_else(|| state.failing.clone()) {
+        (answer, Outcome::Scripted)
+    } else if call.method != Method::POST {
+        let answer = Answer::status(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, "POST");
+        (answer, Outcome::Refused("invalid_request"))
+    } else {
+        let State { tokens, record, .. } = state;
+        let mut desk = Desk { tokens, record, now: call.at };
+        match parsed.and_then(|parameters| provider.grant(call, &parameters, &mut desk)) {
+            Ok(Grant { response, token, subject }) => {
+                (granted(&response), Outcome::Granted { token, subject })
+            }
+            Err(refusal) => {
+                let error = refusal.error;
+                (refusal.into_answer(), Outcome::Refused(error))
+            }
+        }
+    };
+    let grant = parameters.one("grant_type").unwrap_or_default().to_owned();
+    let request = TokenRequest { at: call.at, endpoint: call.path.clone(), grant, parameters, outcome };
+    state.record.token_request(request);
+    answer
+}
+
+fn granted(response: &Value) -> Answer {
+    Answer::json(StatusCode::OK, response).field(header::CACHE_CONTROL, "no-store")
+}
+
+fn limited(provider: &impl Provider, limit: Limit) -> Answer {
+    let answer = provider.limited();
+    match limit.retry_after {
+        Some(span) => answer.field(header::RETRY_AFTER, &span.as_secs().to_string()),
+        None => answer,
+    }
+}
+
+fn api_answer(provider: &impl Provider, state: &mut State, call: Call) -> Answer {
+    let scripted = state.next_answers.iter().position(|(prefix, _)| call.path.starts_with(prefix));
+    let answer = if let Some((_, answer)) = scripted.and_then(|at| state.next_answers.remove(at)) {
+        answer
+    } else {
+        let State { tokens, record, .. } = state;
+        provider.api(&call, &mut Desk { tokens, record, now: call.at })
+    };
+    state.record.api_request(ApiRequest { status: answer.code(), call });
+    answer
+}
+
+/// The answer of an API to a token that is no good, as RFC 6750 section 3.1 has it, with the provider's own `error` beside.
+fn challenge(standing: Option<&Standing>, error: &Value) -> Answer {
+    let challenge = match standing {
+        None => "Bearer realm=\"simulator\"",
+        Some(_) => "Bearer realm=\"simulator\", error=\"invalid_token\"",
+    };
+    Answer::json(StatusCode::UNAUTHORIZED, error).field(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// A small resource that says what was asked for, and for whom.
+fn resource(provider: &str, call: &Call, access: &Access) -> Answer {
+    let mut content = json!({ "provider": provider, "method": call.method.as_str(), "path": call.path });
+    if !access.subject.is_empty() {
+        content["subject"] = json!(access.subject);
+    }
+    if call.length > 0 {
+        content["received"] = json!(call.length);
+    }
+    Answer::json(StatusCode::OK, &content)
+}
+
+#[cfg(test)]
+mod tests;

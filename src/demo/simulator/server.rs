@@ -1,0 +1,148 @@
+//! An HTTP/1.1 server on a loopback port that can also misbehave.
+//!
+//! Knows sockets and how to put raw octets in the place of a response. Does not know OAuth. Requests are parsed by
+//! hyper, so that what a sender gets wrong is not forgiven here.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::answer::{Reply, Then};
+
+/// A port on loopback that nobody listens on until a server is given it.
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A listening server. Dropping it closes the listener and every connection.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    connections: Arc<AtomicU64>,
+    _stop: DropGuard,
+}
+
+impl Server {
+    /// Listens at `address` and answers each request with what `service` says, on the current runtime.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start<S, F>(address: SocketAddr, service: S) -> io::Result<Self>
+    where
+        S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let connections = Arc::new(AtomicU64::new(0));
+        tokio::spawn(accept(listener, Arc::new(service), stop.clone(), Arc::clone(&connections)));
+        Ok(Self { address, connections, _stop: stop.drop_guard() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+async fn accept<S, F>(
+    listener: TcpListener,
+    service: Arc<S>,
+    stop: CancellationToken,
+    connections: Arc<AtomicU64>,
+) where
+    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely: others close theirs in a moment.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        connections.fetch_add(1, Ordering::Relaxed);
+        let (service, stop) = (Arc::clone(&service), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = serve(stream, service) => {}
+            }
+        });
+    }
+}
+
+/// Serves one connection until it ends or a raw answer takes it over.
+async fn serve<S, F>(stream: TcpStream, service: Arc<S>)
+where
+    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    // Small answers to a waiting peer; without it they may be held back for 40 ms. A failure costs only that.
+    let _ = stream.set_nodelay(true);
+    let (raw, mut raws) = mpsc::channel(1);
+    let answers = service_fn(move |request| {
+        let (reply, raw) = (service(request), raw.clone());
+        async move {
+            match reply.await {
+                Reply::Response(response) => Ok::<_, Infallible>(response),
+                Reply::Raw { octets, then } => {
+                    // The connection's loop takes the socket away from hyper, so this never goes on.
+                    let _ = raw.send((octets, then)).await;
+                    std::future::pending().await
+                }
+            }
+        }
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answers);
+    let taken = tokio::select! {
+        _ = &mut connection => None,
+        raw = raws.recv() => raw,
+    };
+    if let Some((octets, then)) = taken {
+        let stream = connection.into_parts().io.into_inner();
+        // A peer that has hung up meanwhile is no fault of this side.
+        let _ = take_over(stream, &octets, then).await;
+    }
+}
+
+async fn take_over(mut stream: TcpStream, octets: &[u8], then: Then) -> io::Result<()> {
+    stream.write_all(octets).await?;
+    match then {
+        Then::Close => stream.shutdown().await,
+        Then::Reset => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+        Then::Hold => {
+            stream.flush().await?;
+            std::future::pending().await
+        }
+    }
+}
