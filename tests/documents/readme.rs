@@ -1,0 +1,48 @@
+//! The README, typed line by line.
+
+use bearward::demo::simulator::{Shopware, shopware};
+
+use crate::{
+    markdown::{Block, blocks},
+    read, root,
+    stage::Stage,
+};
+
+/// The line that CI runs, which must not run itself.
+const TEST_COMMAND: &str = "cargo test";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_the_readme_tells_to_type_works() {
+    let shop = Shopware::new().start().await.unwrap();
+    let mut stage = Stage::new()
+        .replace("https://shop.example", &shop.url())
+        .replace("SWIA0123456789", shopware::CLIENT_ID)
+        .replace("the-secret-of-the-integration", shopware::CLIENT_SECRET);
+
+    let mut said = String::new();
+    for block in blocks(&read(&root().join("README.md"))) {
+        match block {
+            Block::Configuration { name, text } => drop(stage.write(&name, &text)),
+            Block::Console(commands) => {
+                for command in commands.iter().filter(|it| it.line != TEST_COMMAND) {
+                    said.push_str(&stage.type_in(command).await);
+                }
+            }
+            Block::Other(_) => {}
+        }
+    }
+
+    assert!(said.contains("/api/_info/version"), "the API's answer reached curl: {said}");
+    assert_eq!(shop.token_requests().len(), 1, "token requests");
+    assert_eq!(shop.api_requests().len(), 1, "API requests");
+}
+
+#[test]
+fn the_test_command_stands_between_its_markers() {
+    let readme = read(&root().join("README.md"));
+    let marked = readme.split_once("<!-- test command -->\n").expect("a marker").1;
+    let marked = marked.split_once("<!-- end -->").expect("an end").0;
+    let [Block::Console(commands)] = &blocks(marked)[..] else { panic!("not one console block: {marked}") };
+    let lines: Vec<_> = commands.iter().map(|command| command.line.as_str()).collect();
+    assert_eq!(lines, [TEST_COMMAND]);
+}
