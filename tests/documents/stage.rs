@@ -170,7 +170,7 @@ impl Stage {
             let (port, rest) = part.split_at(digits);
             let port: u16 = port.parse().expect("a port after 127.0.0.1:");
             let free = *self.ports.entry(port).or_insert_with(free_port);
-            adapted.push_str(&format!("{LOOPBACK}{free}{rest}"));
+            adapted += &format!("{LOOPBACK}{free}{rest}");
         }
         for (what, with) in &self.replaced {
             adapted = adapted.replace(what, with);
@@ -186,11 +186,10 @@ fn free_port() -> u16 {
 /// What stands between each `before` and the next quotation mark. Blanks before an equals sign do not matter.
 fn quoted_after<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
     let (key, rest) = before.split_once(" = ").expect("KEY = \"");
-    let pieces = text.match_indices(key).filter_map(move |(at, _)| {
+    text.match_indices(key).filter_map(move |(at, _)| {
         let value = text[at + key.len()..].trim_start_matches(' ').strip_prefix("= ")?;
         value.trim_start_matches(' ').strip_prefix(rest)?.split('"').next()
-    });
-    pieces
+    })
 }
 
 #[test]
