@@ -1,16 +1,69 @@
-//! bearward: a token-injecting sidecar.
+//! bearward: a proxy beside an application that cannot do OAuth. This is the page to read first.
+//!
+//! ```text
+//!  application            bearward                                     API ("upstream")
+//!  ───────────   ┌────────────────────────────────────────────────┐   ────────────────
+//!   GET /orders ─┼─► ingress ─► proxy::exchange ─► upstream ──────┼─► GET /orders
+//!    (no token)  │                   │  ▲                         │    Authorization: Bearer …
+//!                │       "a token?"  │  │ held in memory          │
+//!                │                   ▼  │                         │   authorization server
+//!                │            token::TokenSource                  │   ────────────────────
+//!                │                   ▲                            │
+//!                │                   │ one task per held token    │
+//!                │             token::refresher ─► oauth::Grant ──┼─► POST /oauth/token
+//!                │                   │                            │
+//!                │                   ▼                            │
+//!                │             token::store (a file, a lock)      │
+//!                └────────────────────────────────────────────────┘
+//! ```
+//!
+//! # The way of a request
+//!
+//! 1. [`ingress::accept`] takes a connection, [`ingress::connection`] reads HTTP/1.1 from it within its limits.
+//! 2. [`ingress::door`] asks [`ingress::admission`] whether it may come in (Host, Origin).
+//! 3. [`proxy::exchange`] is the spine: the route ([`proxy::routes`]), the outgoing head ([`proxy::fields`]), the token
+//!    (a read of memory), sending ([`upstream::client`]), and the question whether the answer rejects this very token
+//!    ([`proxy::rejection`]). If so the token is replaced and the request sent once more ([`proxy::replay`]); there is no
+//!    loop.
+//! 4. What cannot be answered by the upstream is answered by [`proxy::failure`], a table.
+//!
+//! # The way of a token
+//!
+//! 1. [`config`] reads a recipe; [`app`] makes an [`oauth::Grant`] and a [`token::TokenSource`] of it.
+//! 2. One task owns each held token. It takes the store's lock, reads again what another process may have written,
+//!    asks the grant, writes, and only then lets requests see the token.
+//! 3. It refreshes before the token expires, and when an exchange says that this generation was rejected.
+//!
+//! The two ways meet at one type, the [`token::TokenSource`].
+//!
+//! # What always holds
+//!
+//! - A token goes to the origin that its route was configured with, and nowhere else.
+//! - A request is never sent bare because a token is missing.
+//! - A request never runs a refresh, and its end never cancels one.
+//! - What is rejected is a generation, never "the current token".
+//! - A rotated refresh token is on disk before the access token that came with it is used.
+//! - A secret leaves its type only where an `#[expect(clippy::disallowed_methods, reason = …)]` says why.
+//!
+//! # The modules, in reading order
+//!
+//! [`ingress`], [`proxy`], [`upstream`]; [`token`], [`oauth`]; [`config`], [`app`], [`admin`], [`cli`]; [`demo`]. All may
+//! know [`secret`], [`clock`] and [`telemetry`]. Who else may know whom is held by `tests/house.rs`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at secrets and clocks"))]
+
+pub mod ingress;
+pub mod proxy;
+pub mod upstream;
+
+pub mod oauth;
+pub mod token;
 
 pub mod admin;
 pub mod app;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod demo;
-pub mod ingress;
-pub mod oauth;
-pub mod proxy;
+
+pub mod clock;
 pub mod secret;
 pub mod telemetry;
-pub mod token;
-pub mod upstream;

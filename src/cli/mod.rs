@@ -1,1 +1,87 @@
-//! The commands: one file each. Data goes to stdout, messages to stderr.
+//! The commands: one file each. Data goes to stdout, messages to stderr, the exit status says what kind of end it was.
+//!
+//! Knows arguments and exit statuses. Does not know how anything works.
+
+mod ask;
+mod check;
+mod completions;
+mod demo;
+mod exit;
+mod run;
+mod schema;
+mod status;
+mod token;
+mod wait;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::exit::Exit;
+use crate::config::{Config, Loaded};
+
+/// A proxy beside an application that cannot do OAuth: it puts a valid bearer token on each request.
+#[derive(Debug, Parser)]
+#[command(name = "bearward", version, arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    /// The configuration file [default: $BEARWARD_CONFIG, ./bearward.toml, $XDG_CONFIG_HOME/bearward/bearward.toml,
+    /// /etc/bearward/bearward.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy: SIGTERM and SIGINT drain and stop, SIGHUP or a changed file reloads
+    Run,
+    /// Read and validate the configuration: exit 0, or 78 with every error
+    Check,
+    /// A self-contained tour: simulated providers, bearward and an app in one process
+    Demo(demo::Arguments),
+    /// Print a valid access token, for curl and scripts
+    Token(token::Arguments),
+    /// What a running bearward says of itself
+    Status(status::Arguments),
+    /// Return when a running bearward is ready
+    Wait(wait::Arguments),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    run::silence_panics();
+    let ended = match arguments.command {
+        Command::Run => load(arguments.config.as_deref()).and_then(run::run),
+        Command::Check => load(arguments.config.as_deref()).and_then(check::run),
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Token(token) => {
+            load(arguments.config.as_deref()).and_then(|config| token::run(config, &token))
+        }
+        Command::Status(status) => {
+            load(arguments.config.as_deref()).and_then(|config| status::run(&config, &status))
+        }
+        Command::Wait(wait) => load(arguments.config.as_deref()).and_then(|config| wait::run(&config, &wait)),
+        Command::Schema => schema::run(),
+        Command::Completions(completions) => completions::run(&completions),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
+    }
+}
+
+/// Reads the configuration, and shows its problems as a compiler would.
+fn load(explicit: Option<&std::path::Path>) -> Result<Loaded, Exit> {
+    let loaded = Config::load(explicit).map_err(|problems| Exit::config(problems.render(exit::colour())))?;
+    if !loaded.warnings.is_empty() {
+        exit::tell(&loaded.warnings.render(exit::colour()));
+    }
+    Ok(loaded)
+}

@@ -121,7 +121,7 @@ pub struct SubjectsOf {
 }
 
 /// `[upstreams.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// Where requests go.
     pub origin: Origin,

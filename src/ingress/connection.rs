@@ -260,3 +260,149 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+        sync::oneshot,
+        task::LocalSet,
+    };
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        head_size: 8 << 10,
+        head_fields: 20,
+        head_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(300),
+    };
+
+    /// A connection whose first request is answered when the returned sender fires, the others at once.
+    fn begin() -> (DuplexStream, oneshot::Sender<()>, CancellationToken) {
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        let (release, held) = oneshot::channel::<()>();
+        let held = Rc::new(RefCell::new(Some(held)));
+        let drain = CancellationToken::new();
+        let told = drain.clone();
+        tokio::task::spawn_local(async move {
+            let service = |_request: Request<Incoming>| {
+                let held = held.clone();
+                async move {
+                    let held = held.borrow_mut().take();
+                    if let Some(held) = held {
+                        let _ = held.await;
+                    }
+                    Response::new(Full::new(Bytes::from_static(b"done")))
+                }
+            };
+            serve_stream(theirs, &LIMITS, service, told).await;
+        });
+        (ours, release, drain)
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    async fn all(mut stream: DuplexStream) -> String {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r149_a_request_under_way_is_finished_when_the_connection_drains() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, release, drain) = begin();
+                stream.write_all(REQUEST).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                drain.cancel();
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                release.send(()).unwrap();
+                let answer = all(stream).await;
+                assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+                assert!(answer.contains("connection: close"), "{answer}");
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r149_a_request_that_was_on_its_way_is_answered_by_a_draining_connection() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, release, drain) = begin();
+                release.send(()).unwrap();
+                drain.cancel();
+                tokio::time::sleep(LAST_CALL / 2).await;
+                stream.write_all(REQUEST).await.unwrap();
+                assert!(all(stream).await.ends_with("done"));
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r149_an_idle_connection_is_closed_when_it_drains() {
+        LocalSet::new()
+            .run_until(async {
+                let (stream, _release, drain) = begin();
+                let start = Instant::now();
+                drain.cancel();
+                assert_eq!(all(stream).await, "");
+                assert!(start.elapsed() < LAST_CALL * 2);
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r111_a_head_that_comes_too_slowly_ends_the_connection() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, _release, _drain) = begin();
+                let start = Instant::now();
+                let dripping = async {
+                    for octet in REQUEST.iter().cycle().take(1000) {
+                        if *octet == b'\r' || stream.write_all(&[*octet]).await.is_err() {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_secs(3)).await;
+                    }
+                    all(stream).await
+                };
+                assert_eq!(dripping.await, "");
+                assert!(start.elapsed() < LIMITS.head_timeout * 2 + Duration::from_secs(3));
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r111_a_connection_may_idle_longer_than_a_head_may_take_but_not_for_ever() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, release, _drain) = begin();
+                release.send(()).unwrap();
+                tokio::time::sleep(LIMITS.idle_timeout - Duration::from_secs(1)).await;
+                stream.write_all(REQUEST).await.unwrap();
+                let answered = Instant::now();
+                assert!(all(stream).await.ends_with("done"));
+                assert!(answered.elapsed() >= LIMITS.idle_timeout);
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r111_a_long_exchange_is_not_taken_for_an_idle_connection() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, release, _drain) = begin();
+                stream.write_all(REQUEST).await.unwrap();
+                tokio::time::sleep(LIMITS.idle_timeout * 3).await;
+                release.send(()).unwrap();
+                assert!(all(stream).await.ends_with("done"));
+            })
+            .await;
+    }
+}

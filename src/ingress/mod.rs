@@ -3,6 +3,8 @@
 //! Knows sockets, connections and their limits. Does not know what happens to a request (`proxy`), and is told by `app`
 //! which listeners there are.
 
+pub mod accept;
 pub mod admission;
 pub mod connection;
+pub mod door;
 pub mod listen;

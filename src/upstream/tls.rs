@@ -17,7 +17,7 @@ use rustls::{
 use super::{Origin, Protocol};
 
 /// TLS settings as configured; the default trusts the platform's roots (webpki's where there are none).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Trust only these roots.
     pub roots: Option<Vec<CertificateDer<'static>>>,

@@ -94,7 +94,13 @@ impl Keys for TokenKeys<'_, '_> {
         let tls = tls::settings(self.reader, self.table);
         let (url, origin) = parsed?;
         let patience = self.table.duration("connect_timeout").unwrap_or(CONNECT_TIMEOUT);
-        Some((url, Endpoint::new(origin, &tls?, Protocol::Auto, patience)))
+        match Endpoint::new(origin, &tls?, Protocol::Auto, patience) {
+            Ok(endpoint) => Some((url, endpoint)),
+            Err(problem) => {
+                self.wrong("tls", &problem.to_string(), "");
+                None
+            }
+        }
     }
 
     fn wrong(&mut self, key: &'static str, problem: &str, fix: &str) {

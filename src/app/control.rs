@@ -1,0 +1,335 @@
+//! The control thread: token sources and the admin listener run here; configurations are applied from here.
+//!
+//! Knows the order in which things change: sockets are bound first, so that a configuration that cannot run changes
+//! nothing; sources that did not change are kept; workers take the new routes between two requests.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Builder, Handle, LocalOptions},
+    sync::{Semaphore, mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Order, Sources, StartError, admin, open_store,
+    plan::{Plan, Socket},
+    worker::{self, Command, Shared},
+};
+use crate::{
+    admin::Seen,
+    clock::Clock,
+    config::{self, Config, Limits, Listen, Listener, Loaded},
+    ingress::listen::{self, Bound, Unstarted},
+    proxy::{self, Budget},
+    telemetry::Metrics,
+    token::Engine,
+};
+
+/// How often the configuration file is read to see whether it changed. A ConfigMap's swap shows inotify only deletes.
+const LOOK_AT_FILE_EVERY: Duration = Duration::from_secs(2);
+
+/// Where listeners ended up, by the names of the configuration.
+pub(super) type Addresses = Arc<Mutex<BTreeMap<String, Listen>>>;
+
+/// The control thread's whole life.
+pub(super) fn run(
+    loaded: Loaded,
+    inbox: mpsc::UnboundedReceiver<Order>,
+    addresses: &Addresses,
+    started: SyncSender<Result<(), StartError>>,
+) {
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // Whoever started us is gone if nobody listens.
+            let _ = started.send(Err(StartError::Machine(error)));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        match Control::start(loaded, addresses.clone()).await {
+            Ok(control) => {
+                let _ = started.send(Ok(()));
+                control.run(inbox).await;
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    });
+}
+
+struct Control {
+    path: PathBuf,
+    digest: [u8; 32],
+    config: Config,
+    sources: Sources,
+    plan: Arc<Plan>,
+    engine: Engine,
+    metrics: Metrics,
+    workers: Vec<Worker>,
+    seen: Rc<RefCell<Rc<Seen>>>,
+    admin: Option<OpenAdmin>,
+    bound: HashMap<Socket, Listen>,
+    addresses: Addresses,
+}
+
+struct Worker {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<()>,
+}
+
+struct OpenAdmin {
+    listener: Listener,
+    address: Listen,
+    drain: CancellationToken,
+}
+
+/// Sockets bound for a configuration that is not applied yet.
+#[derive(Default)]
+struct NewSockets {
+    doors: Vec<(Socket, Bound)>,
+    admin: Option<Bound>,
+}
+
+impl Control {
+    async fn start(loaded: Loaded, addresses: Addresses) -> Result<Self, StartError> {
+        let Loaded { config, path, digest, .. } = loaded;
+        let clock = Clock::system();
+        let store = open_store(&config.store, &clock).map_err(StartError::Store)?;
+        let engine = Engine::new(clock.clone(), store, Handle::current());
+        let metrics = Metrics::default();
+        let sockets = bind(&config, &HashMap::new(), None, config.workers.get())?;
+        let sources = Sources::build(&config.tokens, &engine, &metrics, None);
+        let plan = Arc::new(Plan::new(&config, &sources, &metrics, None).map_err(StartError::Tls)?);
+        let workers = spawn_workers(config.workers.get(), &config.limits, clock)?;
+        let mut control = Self {
+            path,
+            digest,
+            config,
+            sources,
+            plan,
+            engine,
+            metrics,
+            workers,
+            seen: Rc::default(),
+            admin: None,
+            bound: HashMap::new(),
+            addresses,
+        };
+        control.apply(sockets).await;
+        Ok(control)
+    }
+
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let mut look = tokio::time::interval(LOOK_AT_FILE_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(Order::Reload) => self.reload().await,
+                    Some(Order::Stop(done)) => {
+                        self.stop().await;
+                        // Whoever asked may not wait for it.
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return,
+                },
+                _ = look.tick() => {
+                    if self.file_changed().await {
+                        self.reload().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the file's content is another one than when it was last read. A file that cannot be read is not a change:
+    /// it may be in the middle of being replaced.
+    async fn file_changed(&self) -> bool {
+        let content = tokio::fs::read(&self.path).await;
+        content.is_ok_and(|content| config::digest(&content) != self.digest)
+    }
+
+    /// Reads the configuration and applies it, or says what is wrong with it and changes nothing.
+    async fn reload(&mut self) {
+        if let Ok(content) = tokio::fs::read(&self.path).await {
+            // Also where it turns out bad: it is reported once, not every two seconds.
+            self.digest = config::digest(&content);
+        }
+        let loaded = match Config::load(Some(&self.path)) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
+                return;
+            }
+        };
+        let config = loaded.config;
+        let sockets = match bind(&config, &self.bound, self.admin.as_ref(), self.workers.len()) {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not reloaded, the old one stays");
+                return;
+            }
+        };
+        if config.workers != self.config.workers
+            || config.store != self.config.store
+            || config.log != self.config.log
+        {
+            tracing::warn!(
+                "workers, [store] and [log] are read at start only: restart for them to take effect"
+            );
+        }
+        self.digest = loaded.digest;
+        let sources = Sources::build(&config.tokens, &self.engine, &self.metrics, Some(&self.sources));
+        self.plan = match Plan::new(&config, &sources, &self.metrics, Some(&self.plan)) {
+            Ok(plan) => Arc::new(plan),
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not reloaded, the old one stays");
+                return;
+            }
+        };
+        self.sources = sources;
+        self.config = config;
+        self.apply(sockets).await;
+        tracing::info!(file = %self.path.display(), "the configuration was reloaded");
+    }
+
+    /// Hands the plan to every worker and to the admin listener, and returns when all have it.
+    async fn apply(&mut self, sockets: NewSockets) {
+        let mut shares: Vec<HashMap<Socket, Unstarted>> =
+            self.workers.iter().map(|_| HashMap::new()).collect();
+        let mut bound = HashMap::new();
+        for door in &self.plan.doors {
+            if let Some(address) = self.bound.get(&door.socket) {
+                bound.insert(door.socket.clone(), address.clone());
+            }
+        }
+        let NewSockets { doors, admin: new_admin } = sockets;
+        for (socket, new) in doors {
+            tracing::info!(address = %new.address, "listening");
+            bound.insert(socket.clone(), new.address);
+            for (share, unstarted) in shares.iter_mut().zip(new.sockets) {
+                share.insert(socket.clone(), unstarted);
+            }
+        }
+        self.bound = bound;
+        let mut waits = Vec::new();
+        for (worker, sockets) in self.workers.iter().zip(shares) {
+            let (applied, wait) = oneshot::channel();
+            let command = Command::Apply { plan: self.plan.clone(), sockets, applied };
+            if worker.commands.send(command).is_err() {
+                tracing::error!("a worker is gone");
+            }
+            waits.push(wait);
+        }
+        for wait in waits {
+            // A worker that is gone was reported above.
+            let _ = wait.await;
+        }
+        self.apply_admin(new_admin);
+        let addresses = self.named_addresses();
+        self.seen.replace(Rc::new(self.plan.seen(&self.config, &self.sources, &addresses)));
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+}
+
+impl Control {
+    fn apply_admin(&mut self, new: Option<Bound>) {
+        let wanted = self.config.admin.as_ref();
+        if self.admin.as_ref().map(|open| &open.listener) == wanted {
+            return;
+        }
+        if let Some(old) = self.admin.take() {
+            old.drain.cancel();
+        }
+        let (Some(listener), Some(bound)) = (wanted, new) else { return };
+        let Some(socket) = bound.sockets.into_iter().next() else { return };
+        tracing::info!(address = %bound.address, "the admin listener is up");
+        let drain = CancellationToken::new();
+        if let Err(error) =
+            admin::serve(socket, listener, self.seen.clone(), self.metrics.clone(), drain.clone())
+        {
+            tracing::error!(%error, "cannot take the admin listener");
+            return;
+        }
+        self.admin = Some(OpenAdmin { listener: listener.clone(), address: bound.address, drain });
+    }
+
+    fn named_addresses(&self) -> BTreeMap<String, Listen> {
+        let doors = self.plan.doors.iter();
+        let mut named: BTreeMap<String, Listen> = doors
+            .filter_map(|door| Some((door.name.clone(), self.bound.get(&door.socket)?.clone())))
+            .collect();
+        if let Some(admin) = &self.admin {
+            named.insert("admin".to_owned(), admin.address.clone());
+        }
+        named
+    }
+
+    /// Requests first, since they may still need a token; then the refreshes under way; the admin listener sees it all.
+    async fn stop(mut self) {
+        let limit = self.config.limits.drain_timeout;
+        for worker in &self.workers {
+            // A worker that is gone has nothing left to finish.
+            let _ = worker.commands.send(Command::Drain { limit });
+        }
+        let threads: Vec<JoinHandle<()>> = self.workers.drain(..).map(|worker| worker.thread).collect();
+        let ended =
+            tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+        if !ended.await.unwrap_or(false) {
+            tracing::error!("a worker ended by a panic");
+        }
+        self.sources.stop().await;
+        if let Some(admin) = &self.admin {
+            admin.drain.cancel();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Binds what `config` wants and is not there yet. Nothing stays bound where one address is not to be had.
+fn bind(
+    config: &Config,
+    bound: &HashMap<Socket, Listen>,
+    admin: Option<&OpenAdmin>,
+    workers: usize,
+) -> Result<NewSockets, StartError> {
+    let mut new = NewSockets::default();
+    for (name, listener) in super::plan::listeners(config) {
+        let socket = Socket::new(name, &listener.address);
+        if !bound.contains_key(&socket) {
+            let sockets = listen::bind(&listener.address, workers).map_err(StartError::Bind)?;
+            new.doors.push((socket, sockets));
+        }
+    }
+    if let Some(listener) = &config.admin
+        && admin.is_none_or(|open| open.listener != *listener)
+    {
+        new.admin = Some(listen::bind(&listener.address, 1).map_err(StartError::Bind)?);
+    }
+    Ok(new)
+}
+
+fn spawn_workers(count: usize, limits: &Limits, clock: Clock) -> Result<Vec<Worker>, StartError> {
+    let shared = Shared {
+        connections: Arc::new(Semaphore::new(limits.connections)),
+        exchanges: proxy::Worker { clock, budget: Budget::new(limits.replay_memory) },
+    };
+    let spawn = |number| {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let thread = worker::spawn(number, shared.clone(), inbox).map_err(StartError::Machine)?;
+        Ok(Worker { commands, thread })
+    };
+    (0..count).map(spawn).collect()
+}

@@ -1,0 +1,206 @@
+//! What every worker shall run, made once from a configuration; it is `Send`, the parts that workers make of it are not.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::Sources;
+use crate::{
+    admin::{Seen, SeenToken, SeenUpstream},
+    config::{Config, Limits, Listen, Listener, Upstream},
+    ingress::admission::Admission,
+    proxy::routes::Settings,
+    telemetry::{Metrics, UpstreamMetrics},
+    token::Supply,
+    upstream::{Endpoint, client::Limits as ConnectionLimits, tls::SettingsError},
+};
+
+/// What the gateway's listener is called.
+pub(super) const GATEWAY: &str = "gateway";
+
+/// The whole of it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) upstreams: BTreeMap<Arc<str>, Arc<PlannedUpstream>>,
+    pub(super) doors: Vec<PlannedDoor>,
+    pub(super) limits: Limits,
+}
+
+/// One upstream: what its routes have in common on every worker. The same one where a reload changed nothing, and then
+/// its routes and their connections stay too.
+#[derive(Debug)]
+pub(super) struct PlannedUpstream {
+    pub(super) config: Upstream,
+    pub(super) settings: Arc<Settings>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) supply: Option<Arc<Supply>>,
+    pub(super) metrics: Arc<UpstreamMetrics>,
+}
+
+/// One way in.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedDoor {
+    /// What the configuration calls it: the upstream's name, or `gateway`.
+    pub(super) name: String,
+    pub(super) socket: Socket,
+    pub(super) admission: Arc<Admission>,
+    pub(super) behind: Behind,
+}
+
+/// What a request finds behind a door.
+#[derive(Clone, Debug)]
+pub(super) enum Behind {
+    /// One upstream.
+    Own(Arc<str>),
+    /// All that have a path or a host.
+    Gateway,
+}
+
+/// What identifies a listening socket across reloads: its address, and where any port would do, its name too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Socket {
+    pub(super) address: Listen,
+    name: Option<String>,
+}
+
+impl Socket {
+    pub(super) fn new(name: &str, address: &Listen) -> Self {
+        let any_port = matches!(address, Listen::Tcp(address) if address.port() == 0);
+        Self { address: address.clone(), name: any_port.then(|| name.to_owned()) }
+    }
+}
+
+impl Plan {
+    /// The plan for `config`.
+    ///
+    /// # Errors
+    /// An upstream's TLS settings cannot work.
+    pub(super) fn new(
+        config: &Config,
+        sources: &Sources,
+        metrics: &Metrics,
+        previous: Option<&Self>,
+    ) -> Result<Self, SettingsError> {
+        let previous = previous.filter(|previous| previous.limits == config.limits);
+        let mut upstreams = BTreeMap::new();
+        for (name, upstream) in &config.upstreams {
+            let supply = upstream.token.as_ref().and_then(|token| sources.supply(token)).cloned();
+            let kept = previous.and_then(|previous| previous.upstreams.get(name));
+            let kept =
+                kept.filter(|kept| kept.config == *upstream && same(kept.supply.as_ref(), supply.as_ref()));
+            let planned = match kept {
+                Some(kept) => kept.clone(),
+                None => Arc::new(PlannedUpstream::new(name, upstream, supply, metrics, &config.limits)?),
+            };
+            upstreams.insert(name.clone(), planned);
+        }
+        let doors = listeners(config).map(|(name, listener)| plan_door(name, listener, config)).collect();
+        Ok(Self { upstreams, doors, limits: config.limits.clone() })
+    }
+
+    /// What the admin listener shows of it.
+    pub(super) fn seen(
+        &self,
+        config: &Config,
+        sources: &Sources,
+        addresses: &BTreeMap<String, Listen>,
+    ) -> Seen {
+        let tokens = config.tokens.iter().filter_map(|(name, token)| {
+            let supply = sources.supply(name)?.as_ref().clone();
+            Some(SeenToken { name: name.clone(), eager: token.policy.eager, supply })
+        });
+        let upstreams = config.upstreams.iter().map(|(name, upstream)| {
+            let own = addresses.get(&**name).map(|address| base_url(address, ""));
+            let gateway = addresses.get(GATEWAY);
+            let by_path =
+                gateway.zip(upstream.path.as_deref()).map(|(address, path)| base_url(address, path));
+            SeenUpstream {
+                name: name.clone(),
+                url: format!("{}{}", upstream.origin, upstream.base),
+                token: upstream.token.clone(),
+                addresses: own.into_iter().chain(by_path).collect(),
+                metrics: self.upstreams[name].metrics.clone(),
+            }
+        });
+        Seen { tokens: tokens.collect(), upstreams: upstreams.collect() }
+    }
+}
+
+impl PlannedUpstream {
+    fn new(
+        name: &Arc<str>,
+        upstream: &Upstream,
+        supply: Option<Arc<Supply>>,
+        metrics: &Metrics,
+        limits: &Limits,
+    ) -> Result<Self, SettingsError> {
+        let endpoint = Endpoint::new(
+            upstream.origin.clone(),
+            &upstream.tls,
+            upstream.protocol,
+            upstream.connect_timeout,
+        )?;
+        let settings = Settings {
+            name: name.clone(),
+            base: upstream.base.clone(),
+            headers: upstream.headers.clone(),
+            response_timeout: upstream.response_timeout,
+            token_timeout: upstream.token_timeout,
+            body_timeout: limits.body_timeout,
+            replay_limit: upstream.replay_limit,
+            keep_authorization: upstream.keep_authorization,
+            preserve_host: upstream.preserve_host,
+            token_invalid: upstream.token_invalid.clone(),
+            connections: ConnectionLimits {
+                idle_connections: limits.idle_connections,
+                idle_timeout: limits.upstream_idle_timeout,
+                greatest_age: limits.upstream_connection_age,
+            },
+        };
+        Ok(Self {
+            config: upstream.clone(),
+            settings: Arc::new(settings),
+            endpoint,
+            supply,
+            metrics: metrics.upstream(name),
+        })
+    }
+}
+
+fn same(one: Option<&Arc<Supply>>, other: Option<&Arc<Supply>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        _ => false,
+    }
+}
+
+/// What an application uses as its base URL.
+fn base_url(address: &Listen, path: &str) -> String {
+    match address {
+        Listen::Tcp(address) => format!("http://{address}{path}"),
+        Listen::Unix(_) => format!("{address}{path}"),
+    }
+}
+
+/// Every listener for applications, by the name of its upstream, or as `gateway`.
+pub(super) fn listeners(config: &Config) -> impl Iterator<Item = (&str, &Listener)> {
+    let own =
+        config.upstreams.iter().filter_map(|(name, upstream)| Some((&**name, upstream.listen.as_ref()?)));
+    own.chain(config.gateway.as_ref().map(|gateway| (GATEWAY, gateway)))
+}
+
+fn plan_door(name: &str, listener: &Listener, config: &Config) -> PlannedDoor {
+    let mut hosts = listener.allow_hosts.clone();
+    let behind = match config.upstreams.get_key_value(name) {
+        Some((name, _)) => Behind::Own(name.clone()),
+        None => {
+            hosts.extend(config.upstreams.values().filter_map(|upstream| upstream.host.clone()));
+            Behind::Gateway
+        }
+    };
+    PlannedDoor {
+        name: name.to_owned(),
+        socket: Socket::new(name, &listener.address),
+        admission: Arc::new(Admission { hosts, origins: listener.allow_origins.clone(), ip_literals: false }),
+        behind,
+    }
+}

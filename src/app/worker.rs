@@ -1,0 +1,215 @@
+//! A worker: one thread, one runtime, its own sockets, routes and connection pools.
+//!
+//! Nothing here is shared with another worker but counters and token sources. Each request sees the doors as they were
+//! when its head was read, so that a reload changes nothing for it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    io,
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{Semaphore, mpsc, oneshot},
+    task::{JoinHandle, spawn_local},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::plan::{Behind, Plan, PlannedUpstream, Socket};
+use crate::{
+    ingress::{
+        accept::{Terms, accept},
+        connection::Limits,
+        door::Door,
+        listen::{Listening, Unstarted},
+    },
+    proxy::{self, Entry, Route, RouteTable, Row},
+};
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Run this from now on; the sockets are those that were not there before.
+    Apply { plan: Arc<Plan>, sockets: HashMap<Socket, Unstarted>, applied: oneshot::Sender<()> },
+    /// Take no new connection, finish what runs, end.
+    Drain { limit: Duration },
+}
+
+/// What is shared by all workers.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    /// One permit per open connection of an application.
+    pub(super) connections: Arc<Semaphore>,
+    /// The clock, and what replays may hold.
+    pub(super) exchanges: proxy::Worker,
+}
+
+/// Starts a worker's thread.
+///
+/// # Errors
+/// The machine gave no thread.
+pub(super) fn spawn(
+    number: usize,
+    shared: Shared,
+    commands: mpsc::UnboundedReceiver<Command>,
+) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(format!("worker-{number}")).spawn(move || match Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+    {
+        Ok(runtime) => runtime.block_on(Worker::new(shared).run(commands)),
+        Err(error) => tracing::error!(%error, "a worker could not start its runtime"),
+    })
+}
+
+struct Worker {
+    shared: Shared,
+    doors: HashMap<Socket, OpenDoor>,
+    routes: BTreeMap<Arc<str>, (Arc<PlannedUpstream>, Rc<Route>)>,
+    connections: TaskTracker,
+}
+
+/// A listener that accepts, and what its requests find.
+struct OpenDoor {
+    inside: Inside,
+    drain: CancellationToken,
+    accepting: JoinHandle<()>,
+}
+
+/// Replaced at a reload; each request takes what is there when it comes.
+type Inside = Rc<RefCell<Rc<Door>>>;
+
+impl Worker {
+    fn new(shared: Shared) -> Self {
+        Self { shared, doors: HashMap::new(), routes: BTreeMap::new(), connections: TaskTracker::new() }
+    }
+
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Apply { plan, sockets, applied } => {
+                    self.apply(&plan, sockets).await;
+                    // Whoever waited for it may be gone.
+                    let _ = applied.send(());
+                }
+                Command::Drain { limit } => return self.drain(limit).await,
+            }
+        }
+    }
+
+    async fn apply(&mut self, plan: &Plan, mut sockets: HashMap<Socket, Unstarted>) {
+        self.make_routes(plan);
+        let mut doors = HashMap::new();
+        for door in &plan.doors {
+            let Some(entry) = self.entry(&door.behind) else { continue };
+            let inside = Rc::new(Door::new(door.admission.clone(), entry, self.shared.exchanges.clone()));
+            if let Some(open) = self.doors.remove(&door.socket) {
+                open.inside.replace(inside);
+                doors.insert(door.socket.clone(), open);
+            } else if let Some(socket) = sockets.remove(&door.socket) {
+                match socket.start() {
+                    Ok(listening) => {
+                        doors.insert(door.socket.clone(), self.open(listening, inside, plan));
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, listen = %door.socket.address, "cannot take the listener")
+                    }
+                }
+            }
+        }
+        for (_, gone) in std::mem::replace(&mut self.doors, doors) {
+            gone.close().await;
+        }
+    }
+
+    /// A route per upstream; one whose plan is the same stays, and its connections with it.
+    fn make_routes(&mut self, plan: &Plan) {
+        let mut before = std::mem::take(&mut self.routes);
+        for (name, upstream) in &plan.upstreams {
+            let kept = before.remove(name).filter(|(planned, _)| Arc::ptr_eq(planned, upstream));
+            let route = match kept {
+                Some((_, route)) => route,
+                None => match new_route(upstream) {
+                    Ok(route) => route,
+                    Err(error) => {
+                        tracing::error!(%error, upstream = &**name, "its host cannot be a Host field");
+                        continue;
+                    }
+                },
+            };
+            self.routes.insert(name.clone(), (upstream.clone(), route));
+        }
+    }
+
+    fn entry(&self, behind: &Behind) -> Option<Entry> {
+        match behind {
+            Behind::Own(name) => self.routes.get(name).map(|(_, route)| Entry::One(route.clone())),
+            Behind::Gateway => {
+                let rows = self.routes.values().flat_map(|(upstream, route)| {
+                    let row = |host, path| Row { host, path, route: route.clone() };
+                    let by_path = upstream.config.path.clone().map(|path| row(None, Some(path)));
+                    let by_host = upstream.config.host.clone().map(|host| row(Some(host), None));
+                    by_path.into_iter().chain(by_host)
+                });
+                Some(Entry::Table(Rc::new(RouteTable::new(rows.collect()))))
+            }
+        }
+    }
+
+    fn open(&self, listening: Listening, inside: Rc<Door>, plan: &Plan) -> OpenDoor {
+        let inside: Inside = Rc::new(RefCell::new(inside));
+        let drain = CancellationToken::new();
+        let terms = Terms {
+            limits: Rc::new(limits(plan)),
+            permits: self.shared.connections.clone(),
+            connections: self.connections.clone(),
+            drain: drain.clone(),
+        };
+        let behind = inside.clone();
+        let accepting = spawn_local(accept(listening, terms, move |request, local| {
+            let door = behind.borrow().clone();
+            async move { door.answer(request, local).await }
+        }));
+        OpenDoor { inside, drain, accepting }
+    }
+
+    async fn drain(mut self, limit: Duration) {
+        for (_, door) in std::mem::take(&mut self.doors) {
+            door.close().await;
+        }
+        self.connections.close();
+        if tokio::time::timeout(limit, self.connections.wait()).await.is_err() {
+            let left = self.connections.len();
+            tracing::warn!(left, "the time for finishing is over: these connections are cut");
+        }
+    }
+}
+
+impl OpenDoor {
+    /// Stops accepting, and returns when the socket is closed; its connections end by themselves.
+    async fn close(self) {
+        self.drain.cancel();
+        if let Err(error) = self.accepting.await {
+            tracing::error!(%error, "a listener ended by a panic");
+        }
+    }
+}
+
+fn limits(plan: &Plan) -> Limits {
+    Limits {
+        head_size: plan.limits.head_size,
+        head_fields: plan.limits.head_fields,
+        head_timeout: plan.limits.head_timeout,
+        idle_timeout: plan.limits.idle_timeout,
+    }
+}
+
+fn new_route(upstream: &PlannedUpstream) -> Result<Rc<Route>, http::header::InvalidHeaderValue> {
+    let supply = upstream.supply.as_deref().cloned();
+    Route::new(upstream.settings.clone(), upstream.endpoint.clone(), supply, upstream.metrics.clone())
+}

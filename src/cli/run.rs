@@ -1,0 +1,53 @@
+//! `bearward run`: the proxy, until a signal ends it.
+
+use std::panic;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    ask,
+    exit::{self, Exit},
+};
+use crate::{
+    app::App,
+    config::{Loaded, LogFormat},
+    telemetry::logs::{self, Look},
+};
+
+pub(super) fn run(loaded: Loaded) -> Result<(), Exit> {
+    let look = match loaded.config.log.format {
+        LogFormat::Auto => Look::Auto,
+        LogFormat::Text => Look::Text,
+        LogFormat::Json => Look::Json,
+    };
+    logs::start(loaded.config.log.level, look);
+    ask::runtime()?.block_on(async {
+        let no_signals = |error| Exit::unavailable(format!("cannot listen for signals: {error}"));
+        let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let running = App::start(loaded).map_err(Exit::unavailable)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => running.reload(),
+                () = running.ended() => return Err(Exit::failure("a part of bearward ended by itself; see the log")),
+            }
+        }
+        tracing::info!("stopping: running requests are finished first, a second signal ends at once");
+        tokio::select! {
+            () = running.stop() => Ok(()),
+            _ = terminate.recv() => Err(Exit::failure("stopped at once: a second signal came")),
+            _ = interrupt.recv() => Err(Exit::failure("stopped at once: a second signal came")),
+        }
+    })
+}
+
+/// A panic says where it was and not what it held: its message may quote what was being worked on.
+pub(super) fn silence_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        exit::tell(&format!("bearward has a bug: panic at {place}; please report it"));
+    }));
+}

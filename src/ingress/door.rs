@@ -1,0 +1,58 @@
+//! A way in: who may come in, and what is behind it. Replaced whole at a reload.
+//!
+//! Knows that whatever happens to a request, it is answered: a refusal and a panic are answers too.
+
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::admission::{Admission, Refusal};
+use crate::proxy::{Entry, Failure, Kind, ResponseBody, Worker, exchange};
+
+/// One listener's rules and routes.
+#[derive(Debug)]
+pub struct Door {
+    admission: Arc<Admission>,
+    entry: Entry,
+    worker: Worker,
+}
+
+impl Door {
+    /// A door with `entry` behind it.
+    pub fn new(admission: Arc<Admission>, entry: Entry, worker: Worker) -> Self {
+        Self { admission, entry, worker }
+    }
+
+    /// Answers a request that came over a connection made to `local`.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        local: Option<SocketAddr>,
+    ) -> Response<ResponseBody> {
+        if let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {
+            return refuse(refusal).into_response();
+        }
+        // RefCells of a route are borrowed only between two awaits and hold nothing half-made.
+        let answer = AssertUnwindSafe(exchange(&self.entry, &self.worker, request)).catch_unwind().await;
+        answer.unwrap_or_else(|_| {
+            Failure::new(Kind::Panic, "this is a bug of bearward; its log says where").into_response()
+        })
+    }
+}
+
+/// What an application that may not come in is told.
+pub fn refuse(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::InvalidHost => Failure::new(Kind::Malformed, "a request needs exactly one valid Host field"),
+        Refusal::UnknownHost => Failure::new(
+            Kind::UnknownHost,
+            "the Host is none of this listener's; a name that should be goes into allow_hosts",
+        ),
+        Refusal::ForeignPage => Failure::new(
+            Kind::ForeignPage,
+            "a web page of another site may not use this listener; an origin that may goes into allow_origins",
+        ),
+    }
+}
