@@ -5,7 +5,7 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -115,9 +115,8 @@ impl Endpoint {
     }
 
     async fn connect_unhurried(&self) -> Result<Connection, ConnectError> {
-        let host = self.origin.host().trim_start_matches('[').trim_end_matches(']');
-        let addresses = tokio::net::lookup_host((host, self.origin.port())).await;
-        let stream = first_of(interleaved(addresses.map_err(ConnectError::Resolve)?.collect())).await?;
+        let addresses = resolve(&self.origin).await.map_err(ConnectError::Resolve)?;
+        let stream = first_of(interleaved(addresses)).await?;
         let Some(tls) = &self.tls else {
             return Ok(Connection { io: Io::Tcp(stream), http2: self.protocol == Protocol::Http2 });
         };
@@ -142,6 +141,17 @@ impl fmt::Debug for Endpoint {
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }
+}
+
+/// The origin's addresses. Names of loopback are never asked of DNS (RFC 6761 section 6.3): cleartext is allowed to them,
+/// so nobody else may say where they are.
+async fn resolve(origin: &Origin) -> io::Result<Vec<SocketAddr>> {
+    let host = origin.host().trim_start_matches('[').trim_end_matches(']');
+    if origin.is_loopback() && host.parse::<IpAddr>().is_err() {
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        return Ok(loopback.map(|address| SocketAddr::new(address, origin.port())).into());
+    }
+    Ok(tokio::net::lookup_host((host, origin.port())).await?.collect())
 }
 
 /// The addresses with the families taking turns (RFC 8305 section 4), so that one broken family costs one head start.
@@ -281,5 +291,187 @@ impl std::error::Error for ConnectError {
             Self::Resolve(problem) | Self::Refused(problem) | Self::Tls(problem) => Some(problem),
             Self::TimedOut => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::upstream::testing::{Ca, TlsServer, server_config};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const BOTH: &[&str] = &["h2", "http/1.1"];
+
+    async fn connect(
+        url: &http::Uri,
+        settings: &tls::Settings,
+        protocol: Protocol,
+    ) -> Result<Connection, ConnectError> {
+        Endpoint::new(Origin::of(url).unwrap(), settings, protocol, PATIENCE).unwrap().connect().await
+    }
+
+    /// A server that says one octet on each connection.
+    async fn server(config: rustls::ServerConfig) -> TlsServer {
+        TlsServer::new(config, |mut stream| async move {
+            stream.write_all(b"!").await.unwrap();
+            let _ = stream.read(&mut [0]).await;
+        })
+        .await
+    }
+
+    fn trusting(ca: &Ca) -> tls::Settings {
+        tls::Settings { roots: Some(vec![ca.root()]), ..tls::Settings::default() }
+    }
+
+    async fn hears(connection: Connection) -> bool {
+        let mut io = connection.io;
+        matches!(io.read_u8().await, Ok(b'!'))
+    }
+
+    #[tokio::test]
+    async fn r011_a_certificate_of_an_unknown_issuer_is_refused_and_it_says_what_to_set() {
+        let ca = Ca::new();
+        let server = server(server_config(ca.identity("localhost"), BOTH, None)).await;
+        for settings in [tls::Settings::default(), trusting(&Ca::new())] {
+            let problem = connect(&server.url(), &settings, Protocol::Auto).await.unwrap_err();
+            assert!(matches!(problem, ConnectError::Tls(_)), "{problem}");
+            assert!(problem.to_string().contains("set tls.ca"), "{problem}");
+        }
+        assert!(hears(connect(&server.url(), &trusting(&ca), Protocol::Auto).await.unwrap()).await);
+    }
+
+    #[tokio::test]
+    async fn http_is_spoken_as_alpn_decides() {
+        let ca = Ca::new();
+        for (offered, protocol, http2) in [
+            (BOTH, Protocol::Auto, Some(true)),
+            (&["http/1.1"][..], Protocol::Auto, Some(false)),
+            (&[], Protocol::Auto, Some(false)),
+            (BOTH, Protocol::Http1, Some(false)),
+            (BOTH, Protocol::Http2, Some(true)),
+            (&[], Protocol::Http2, None),
+            (&["http/1.1"], Protocol::Http2, None),
+        ] {
+            let server = server(server_config(ca.identity("localhost"), offered, None)).await;
+            let connection = connect(&server.url(), &trusting(&ca), protocol).await;
+            assert_eq!(connection.ok().map(|connection| connection.http2), http2, "{offered:?} {protocol:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn r001_the_name_is_verified_and_may_be_overridden() {
+        let ca = Ca::new();
+        let server = server(server_config(ca.identity("id.example"), BOTH, None)).await;
+        let problem = connect(&server.url(), &trusting(&ca), Protocol::Auto).await.unwrap_err();
+        assert!(problem.to_string().contains("tls.server_name"), "{problem}");
+        let named = tls::Settings { server_name: Some("id.example".to_owned()), ..trusting(&ca) };
+        assert!(hears(connect(&server.url(), &named, Protocol::Auto).await.unwrap()).await);
+    }
+
+    #[tokio::test]
+    async fn an_expired_certificate_is_refused() {
+        let ca = Ca::new();
+        let server = server(server_config(ca.expired("localhost"), BOTH, None)).await;
+        let problem = connect(&server.url(), &trusting(&ca), Protocol::Auto).await.unwrap_err();
+        assert!(problem.to_string().contains("out of date"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn a_client_certificate_is_shown_where_one_is_set() {
+        let ca = Ca::new();
+        let server = server(server_config(ca.identity("localhost"), BOTH, Some(&ca))).await;
+        let shown = tls::Settings { identity: Some(Arc::new(ca.identity("client"))), ..trusting(&ca) };
+        assert!(hears(connect(&server.url(), &shown, Protocol::Auto).await.unwrap()).await);
+        // TLS 1.3 refuses a client after the client believes the handshake done.
+        let without = connect(&server.url(), &trusting(&ca), Protocol::Auto).await;
+        assert!(!hears(without.unwrap()).await);
+    }
+
+    #[tokio::test]
+    async fn where_no_tls_is_spoken_that_is_said() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let plain = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 8]).await;
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        };
+        let settings = tls::Settings::default();
+        let (problem, ()) = tokio::join!(connect(&url, &settings, Protocol::Auto), plain);
+        let problem = problem.unwrap_err();
+        assert!(problem.to_string().contains("no TLS is spoken there"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn connect_timeout_covers_the_handshake() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let patience = Duration::from_millis(50);
+        let endpoint =
+            Endpoint::new(Origin::of(&url).unwrap(), &tls::Settings::default(), Protocol::Auto, patience);
+        let (problem, _held) = tokio::join!(async { endpoint.unwrap().connect().await }, listener.accept());
+        assert!(matches!(problem, Err(ConnectError::TimedOut)));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_said_to() {
+        let url = "http://nowhere.invalid/".parse().unwrap();
+        let problem = connect(&url, &tls::Settings::default(), Protocol::Auto).await.unwrap_err();
+        assert!(matches!(problem, ConnectError::Resolve(_)), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn r011_names_of_loopback_are_not_asked_of_dns() {
+        for host in ["localhost", "some.thing.localhost", "LocalHost"] {
+            let origin = Origin::of(&format!("http://{host}:9/").parse().unwrap()).unwrap();
+            let addresses = resolve(&origin).await.unwrap();
+            assert!(
+                addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 9),
+                "{host}"
+            );
+            assert_eq!(addresses.len(), 2, "both families");
+        }
+        for literal in ["127.0.0.1", "[::1]"] {
+            let origin = Origin::of(&format!("http://{literal}:9/").parse().unwrap()).unwrap();
+            assert_eq!(resolve(&origin).await.unwrap(), [format!("{literal}:9").parse().unwrap()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_address_is_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let open = listener.local_addr().unwrap();
+        assert_eq!(first_of(vec![closed, closed, open]).await.unwrap().peer_addr().unwrap(), open);
+        assert!(matches!(first_of(vec![closed, closed]).await, Err(ConnectError::Refused(_))));
+        assert!(matches!(first_of(Vec::new()).await, Err(ConnectError::Resolve(_))));
+    }
+
+    #[test]
+    fn the_families_take_turns() {
+        let addresses =
+            |all: &[&str]| all.iter().map(|one| one.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let resolved = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]);
+        let turns = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]);
+        assert_eq!(interleaved(resolved), turns);
+        let resolved = addresses(&["1.1.1.1:1", "[::1]:1", "[::2]:1"]);
+        assert_eq!(interleaved(resolved.clone()), resolved);
+    }
+
+    #[tokio::test]
+    async fn sockets_do_not_wait_to_fill_and_notice_a_dead_peer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let connection = connect(&url, &tls::Settings::default(), Protocol::Auto).await.unwrap();
+        assert!(connection.io.tcp().nodelay().unwrap());
+        assert!(SockRef::from(connection.io.tcp()).keepalive().unwrap());
+        assert!(!connection.http2, "without TLS there is no ALPN");
+        let connection = connect(&url, &tls::Settings::default(), Protocol::Http2).await.unwrap();
+        assert!(connection.http2, "prior knowledge");
     }
 }

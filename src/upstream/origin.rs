@@ -29,12 +29,11 @@ impl Origin {
         if authority.host().is_empty() {
             return Err("a host is needed");
         }
-        let port = match authority.port() {
-            Some(port) => {
-                port.as_str().parse().ok().filter(|port| *port != 0).ok_or("the port must be 1 to 65535")?
-            }
-            None if https => 443,
-            None => 80,
+        // Read here, because `Authority::port` says that there is none where it does not fit.
+        let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+            None | Some("") if https => 443,
+            None | Some("") => 80,
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("the port must be 1 to 65535")?,
         };
         Ok(Self { https, host: authority.host().to_ascii_lowercase(), port })
     }
@@ -75,5 +74,77 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str) -> Result<Origin, &'static str> {
+        Origin::of(&url.parse().unwrap())
+    }
+
+    #[test]
+    fn r001_two_urls_are_of_one_origin_if_scheme_host_and_port_are_the_same() {
+        assert_eq!(of("https://API.example/a"), of("https://api.example:443/b"));
+        assert_eq!(of("http://[::1]:80/"), of("http://[::1]"));
+        let different = [
+            "https://api.example",
+            "http://api.example",
+            "https://api.example:8443",
+            "https://api.example.org",
+        ];
+        for (index, one) in different.iter().enumerate() {
+            for other in &different[index + 1..] {
+                assert_ne!(of(one), of(other));
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_written_as_a_host_field_wants_it() {
+        for (url, authority, whole) in [
+            ("https://Api.Example:443/x", "api.example", "https://api.example"),
+            ("https://api.example:80", "api.example:80", "https://api.example:80"),
+            ("http://[::1]:8080/", "[::1]:8080", "http://[::1]:8080"),
+        ] {
+            let origin = of(url).unwrap();
+            assert_eq!((origin.authority().as_str(), origin.to_string().as_str()), (authority, whole));
+        }
+    }
+
+    #[test]
+    fn r006_what_is_no_origin_is_refused_with_the_reason() {
+        for (url, reason) in [
+            ("ftp://api.example/", "https or http"),
+            ("/path", "a whole URL"),
+            ("https://user:password@api.example/", "user information"),
+            ("https://api.example:0/", "1 to 65535"),
+            ("https://api.example:65536/", "1 to 65535"),
+        ] {
+            let problem = of(url).unwrap_err();
+            assert!(problem.contains(reason), "{url}: {problem}");
+        }
+    }
+
+    #[test]
+    fn r011_only_what_cannot_leave_this_machine_is_loopback() {
+        for (url, loopback) in [
+            ("http://localhost/", true),
+            ("http://LOCALHOST:1/", true),
+            ("http://a.localhost/", true),
+            ("http://127.0.0.1/", true),
+            ("http://127.9.9.9/", true),
+            ("http://[::1]/", true),
+            ("http://localhost.example/", false),
+            ("http://notlocalhost/", false),
+            ("http://127.0.0.1.example/", false),
+            ("http://0.0.0.0/", false),
+            ("http://10.0.0.1/", false),
+            ("http://[::ffff:10.0.0.1]/", false),
+        ] {
+            assert_eq!(of(url).unwrap().is_loopback(), loopback, "{url}");
+        }
     }
 }
