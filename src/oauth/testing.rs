@@ -142,8 +142,17 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server that begins one answer and never ends it.
+    pub async fn holding_open(beginning: &str) -> Self {
+        Self::giving([beginning], true).await
+    }
+
     /// A server that gives these answers, whole HTTP messages or parts of some; an empty one is silence.
     pub async fn answering<A: Into<Vec<u8>>>(answers: impl IntoIterator<Item = A>) -> Self {
+        Self::giving(answers, false).await
+    }
+
+    async fn giving<A: Into<Vec<u8>>>(answers: impl IntoIterator<Item = A>, hold_open: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -155,7 +164,7 @@ impl Server {
                 let mut connections = JoinSet::new();
                 while let Ok((stream, _)) = listener.accept().await {
                     let answer = answers.pop_front();
-                    connections.spawn(serve(stream, answer, seen.clone()));
+                    connections.spawn(serve(stream, answer, seen.clone(), hold_open));
                 }
             }
         });
@@ -171,7 +180,7 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, answer: Option<Vec<u8>>, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn serve(mut stream: TcpStream, answer: Option<Vec<u8>>, seen: Arc<Mutex<Vec<Seen>>>, hold_open: bool) {
     let Some(request) = read(&mut stream).await else { return };
     seen.lock().unwrap().push(request);
     match answer {
@@ -179,6 +188,9 @@ async fn serve(mut stream: TcpStream, answer: Option<Vec<u8>>, seen: Arc<Mutex<V
         // The client may have stopped reading by intent.
         Some(answer) => drop(stream.write_all(&answer).await),
         None => {}
+    }
+    if hold_open {
+        std::future::pending::<()>().await;
     }
     drop(stream.shutdown().await);
 }

@@ -204,3 +204,60 @@ impl fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use hyper::{server, service::service_fn};
+
+    use super::*;
+    use crate::upstream::{
+        Origin, Protocol,
+        testing::{Ca, TlsServer, server_config},
+        tls,
+    };
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Answers with the request's line, its Host and its content, in the version that ALPN chose.
+    async fn echo(stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>) {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let service = service_fn(|request: Request<Incoming>| async {
+            let (head, content) = request.into_parts();
+            let content = content.collect().await?.to_bytes();
+            let host = head.headers.get(header::HOST).map(|host| host.to_str().unwrap().to_owned());
+            let length = head.headers[header::CONTENT_LENGTH].to_str().unwrap();
+            let words = format!("{:?} {} {host:?} {length} {content:?}", head.version, head.uri);
+            Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from(words))))
+        });
+        let io = TokioIo::new(stream);
+        if http2 {
+            let _ =
+                server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
+        } else {
+            let _ = server::conn::http1::Builder::new().serve_connection(io, service).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_request_is_made_in_the_version_that_was_negotiated() {
+        let ca = Ca::new();
+        let server =
+            TlsServer::new(server_config(ca.identity("localhost"), &["h2", "http/1.1"], None), echo).await;
+        let authority = format!("localhost:{}", server.address.port());
+        for (protocol, expected) in [
+            (Protocol::Http1, format!("HTTP/1.1 /token?a=b/ Some({authority:?}) 4 b\"body\"")),
+            (Protocol::Auto, format!("HTTP/2.0 https://{authority}/token?a=b/ None 4 b\"body\"")),
+        ] {
+            let settings = tls::Settings { roots: Some(vec![ca.root()]), ..tls::Settings::default() };
+            let endpoint =
+                Endpoint::new(Origin::of(&server.url()).unwrap(), &settings, protocol, PATIENCE).unwrap();
+            let mut request = Request::new(Bytes::from_static(b"body"));
+            *request.method_mut() = http::Method::POST;
+            *request.uri_mut() = format!("https://{authority}/token?a=b/").parse().unwrap();
+            let answer = exchange(&endpoint, request, PATIENCE).await.unwrap();
+            assert_eq!(answer.status, StatusCode::OK);
+            assert_eq!(String::from_utf8(answer.body.to_vec()).unwrap(), expected);
+        }
+    }
+}

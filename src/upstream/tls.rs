@@ -138,8 +138,9 @@ pub(super) fn explain(problem: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::R
     let cause = problem.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
         Some(rustls::Error::InvalidCertificate(certificate)) => match certificate {
-            CertificateError::UnknownIssuer => f.write_str(
-                "the certificate is not trusted: its issuer is unknown; set tls.ca to the file of the CA that signed it",
+            // A CA made anew under its old name shows as a bad signature.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => f.write_str(
+                "the certificate is not trusted: no trusted CA signed it; set tls.ca to the file of the CA that did",
             ),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 write!(
@@ -183,3 +184,61 @@ impl fmt::Display for SettingsError {
 }
 
 impl std::error::Error for SettingsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::testing::Ca;
+
+    fn problem(settings: Settings) -> String {
+        let origin = Origin::of(&"https://id.example/".parse().unwrap()).unwrap();
+        match settings.handshake(&origin, Protocol::Auto) {
+            Ok(_) => panic!("these settings can be used"),
+            Err(problem) => problem.to_string(),
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_before_anything_is_sent() {
+        let ca = Ca::new();
+        let (chain, _) = ca.identity("client");
+        let (_, other_key) = ca.identity("client");
+        let mismatched = Settings { identity: Some(Arc::new((chain, other_key))), ..Settings::default() };
+        assert!(problem(mismatched).starts_with("tls.certificate and tls.key"));
+        assert!(problem(Settings { roots: Some(Vec::new()), ..Settings::default() }).starts_with("tls.ca"));
+        let garbage = CertificateDer::from(b"garbage".to_vec());
+        assert!(
+            problem(Settings { roots: Some(vec![garbage]), ..Settings::default() }).starts_with("tls.ca")
+        );
+        let name = Settings { server_name: Some("not a name".to_owned()), ..Settings::default() };
+        assert!(problem(name).contains("\"not a name\""));
+    }
+
+    #[test]
+    fn without_the_systems_roots_the_compiled_in_ones_are_used() {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let none = Err(rustls::Error::General("no roots".to_owned()));
+        let verifier = or_bundled(none, &provider).unwrap();
+        let (chain, _) = Ca::new().identity("id.example");
+        let verdict = verifier.verify_server_cert(
+            &chain[0],
+            &[],
+            &ServerName::try_from("id.example").unwrap(),
+            &[],
+            rustls::pki_types::UnixTime::now(),
+        );
+        assert_eq!(
+            verdict.unwrap_err(),
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
+            "they are roots, not the absence of any check"
+        );
+    }
+
+    #[test]
+    fn r146_settings_do_not_show_their_key() {
+        let identity = Ca::new().identity("client");
+        let key = format!("{:?}", identity.1.secret_der());
+        let settings = Settings { identity: Some(Arc::new(identity)), ..Settings::default() };
+        assert!(!format!("{settings:?}").contains(&key[1..40]));
+    }
+}

@@ -70,7 +70,7 @@ impl ClientAuthentication for Basic {
     fn describe(&self, recipe: &mut Recipe) {
         let method: Cow<'_, str> =
             if self.raw { "client_secret_basic, raw".into() } else { "client_secret_basic".into() };
-        recipe.part("client authentication", &method);
+        recipe.manner("client authentication", &method);
         recipe.part("client_id", &self.client_id);
         recipe.rotating_secret("client_secret", &self.client_secret);
     }

@@ -26,7 +26,7 @@ impl ClientAuthentication for Public {
     }
 
     fn describe(&self, recipe: &mut Recipe) {
-        recipe.part("client authentication", "none");
+        recipe.manner("client authentication", "none");
         recipe.part_if("client_id", self.client_id.as_deref());
     }
 }

@@ -29,7 +29,7 @@ impl ClientAuthentication for Post {
     }
 
     fn describe(&self, recipe: &mut Recipe) {
-        recipe.part("client authentication", "client_secret_post");
+        recipe.manner("client authentication", "client_secret_post");
         recipe.part("client_id", &self.client_id);
         recipe.rotating_secret("client_secret", &self.client_secret);
     }

@@ -57,3 +57,42 @@ impl Grant for ClientCredentials {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::oauth::testing::{Server, grant, json as granting, problems, start};
+
+    #[tokio::test]
+    async fn a_users_name_and_password_go_along_where_they_are_set() {
+        let server = Server::answering([granting(json!({
+            "access_token": "t", "token_type": "bearer", "expires_in": 300, "refresh_token": "unasked",
+        }))])
+        .await;
+        let grant = grant(json!({
+            "grant_type": "client_credentials", "token_endpoint": server.url("/oauth/token"), "client_id": "a",
+            "client_secret": "b", "username": "u@x", "password": "p", "scope": "read:orders",
+            "token_endpoint_auth_method": "client_secret_post",
+        }));
+        let granted = start(&*grant).await.unwrap();
+        assert_eq!(granted.refresh_token, None, "it is asked for afresh, always");
+        assert!(grant.can_start());
+        assert_eq!(
+            server.seen()[0].body,
+            "grant_type=client_credentials&username=u%40x&password=p&scope=read%3Aorders&client_id=a&client_secret=b"
+        );
+    }
+
+    #[test]
+    fn half_a_user_is_a_mistake() {
+        let mut table = json!({
+            "grant_type": "client_credentials", "token_endpoint": "https://id.example/t", "client_id": "a",
+            "client_secret": "b", "username": "u",
+        });
+        assert_eq!(problems(table.clone()), ["password is missing"]);
+        table.as_object_mut().unwrap().remove("username");
+        table["password"] = json!("p");
+        assert_eq!(problems(table), ["username is missing"]);
+    }
+}

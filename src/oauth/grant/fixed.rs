@@ -46,3 +46,35 @@ impl Grant for Static {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        oauth::testing::{grant, start},
+        secret::Secret,
+    };
+
+    #[tokio::test]
+    async fn the_file_is_read_at_each_start_and_a_rejected_token_is_not_handed_out_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "one\n").unwrap();
+        let grant = grant(json!({ "grant_type": "static", "access_token": { "file": file } }));
+        assert_eq!(start(&*grant).await.unwrap().authorization, "Bearer one");
+        let rejected = Secret::new("one");
+        let with = Start { rejected: Some(&rejected), ..Start::default() };
+        assert_eq!(grant.start(with).await.unwrap_err().fault, Fault::Unchanged);
+        std::fs::write(&file, "two\n").unwrap();
+        assert_eq!(grant.start(with).await.unwrap().authorization, "Bearer two");
+        assert_eq!(grant.endpoint(), None);
+        std::fs::write(&file, "canary with spaces").unwrap();
+        let failure = start(&*grant).await.unwrap_err();
+        assert_eq!(failure.fault, Fault::Unusable);
+        assert!(!failure.detail.contains("canary"), "{failure}");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(start(&*grant).await.unwrap_err().fault, Fault::Secret);
+    }
+}

@@ -53,12 +53,6 @@ pub trait Grant: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// A digest of the current values of all secrets, files read anew, by which a refused source notices that one was
-    /// rotated. `None` where they cannot change while this grant lives, or cannot be read now.
-    fn secrets_stamp(&self) -> Option<String> {
-        None
-    }
-
     /// Gets a token afresh.
     fn start<'a>(&'a self, with: Start<'a>) -> BoxFuture<'a, Result<Granted, Failure>>;
 
@@ -84,8 +78,9 @@ pub struct Start<'a> {
 /// What identifies a held token: everything that is sent to get it (CHECKLIST 19).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Names the chain of refresh tokens: everything sent but the secrets that may rotate (client secret, password), the
-    /// first refresh token included. The store's key: a readable label (the token endpoint's host, `[a-z0-9.-]`), `-`
+    /// Names the chain of refresh tokens: everything sent, the first refresh token included, but neither the secrets that
+    /// may rotate (client secret, password) nor the manner of sending (client authentication, encoding). Of a given
+    /// refresh token it is one chain whatever scope is asked for. The store's key: a readable label (the token endpoint's host, `[a-z0-9.-]`), `-`
     /// and 32 hexadecimal digits of a SHA-256.
     pub chain: String,
     /// SHA-256 of everything that is sent, in hexadecimal; secrets read from files are told apart by their path.

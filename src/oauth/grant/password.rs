@@ -51,3 +51,50 @@ impl Grant for Password {
         Box::pin(self.token_endpoint.request(TokenRequest::refresh(refresh_token).without_scope()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::oauth::testing::{Server, grant, json as granting, start};
+
+    /// Shopware's admin user: a public client, JSON, and a scope that is called otherwise.
+    #[tokio::test]
+    async fn a_public_client_starts_with_the_password_and_refreshes_without_it() {
+        let answer = |token: &str, refresh_token: &str| {
+            granting(json!({
+                "access_token": token, "token_type": "Bearer", "expires_in": 600, "refresh_token": refresh_token,
+            }))
+        };
+        let server = Server::answering([answer("t1", "r1"), answer("t2", "r2")]).await;
+        let grant = grant(json!({
+            "grant_type": "password", "token_endpoint": server.url("/api/oauth/token"), "client_id": "administration",
+            "token_endpoint_auth_method": "none", "encoding": "json", "scope": "write", "scope_parameter": "scopes",
+            "username": "admin", "password": "p",
+        }));
+        let refresh_token = start(&*grant).await.unwrap().refresh_token.unwrap();
+        assert_eq!(refresh_token, Secret::new("r1"));
+        assert_eq!(grant.refresh(&refresh_token).await.unwrap().refresh_token, Some(Secret::new("r2")));
+        let [first, second] = &server.seen()[..] else { panic!("two requests") };
+        let expected = json!({
+            "client_id": "administration", "grant_type": "password", "scopes": "write", "username": "admin", "password": "p",
+        });
+        assert_eq!(first.json(), expected);
+        let expected =
+            json!({ "grant_type": "refresh_token", "client_id": "administration", "refresh_token": "r1" });
+        assert_eq!(second.json(), expected);
+        assert!(grant.can_start() && grant.first_refresh_token().unwrap().is_none());
+    }
+
+    #[test]
+    fn another_scope_is_another_chain_for_a_refresh_keeps_the_scope_it_was_granted_with() {
+        let table = |scope: &str| {
+            json!({
+                "grant_type": "password", "token_endpoint": "https://id.example/t", "client_id": "app",
+                "client_secret": "s", "username": "u", "password": "p", "scope": scope,
+            })
+        };
+        assert_ne!(grant(table("a")).identity(None).chain, grant(table("b")).identity(None).chain);
+    }
+}

@@ -49,6 +49,13 @@ impl Recipe {
         }
     }
 
+    /// Something that says how it is sent, not what for: with another manner the chain of refresh tokens goes on, and a
+    /// corrected configuration does not lose the one that a person made.
+    pub fn manner(&mut self, name: &str, value: &str) {
+        update(&mut self.whole, name.as_bytes());
+        update(&mut self.whole, value.as_bytes());
+    }
+
     /// A secret that may be rotated without ending the chain: a client secret, a password.
     pub fn rotating_secret(&mut self, name: &str, source: &SecretSource) {
         update_secret(&mut self.whole, name, source);

@@ -128,3 +128,91 @@ fn needed(subject: Option<&str>) -> Result<&str, Failure> {
 fn refused(problem: &str) -> Failure {
     Failure::new(Fault::Refused, problem)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        oauth::testing::{Server, answer, grant, start},
+        secret::Secret,
+    };
+
+    fn jwt() -> String {
+        use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+        format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode("{\"exp\":1800000600}"))
+    }
+
+    fn for_subject<'a>(subject: &'a str, parent: &'a HeaderValue) -> Start<'a> {
+        Start { subject: Some(subject), parent: Some(parent), rejected: None }
+    }
+
+    fn bank() -> HeaderValue {
+        HeaderValue::from_static("Bearer canary")
+    }
+
+    /// Cybrid's customer tokens: 201, and nothing but a JWT.
+    #[tokio::test]
+    async fn a_customers_token_is_got_with_the_banks() {
+        let date = "Date: Fri, 15 Jan 2027 08:00:00 GMT\r\n";
+        let server =
+            Server::answering([answer(201, date, &json!({ "access_token": jwt() }).to_string())]).await;
+        let grant = grant(json!({
+            "grant_type": "request", "url": server.url("/api/customer_tokens"),
+            "body": { "customer_guid": "{subject}", "scopes": ["trades:read"], "nested": [{ "id": "<{subject}>" }, 3] },
+        }));
+        let subject = "a\",\"scopes\":[\"all\"],\"x\":\"{subject}";
+        let granted = grant.start(for_subject(subject, &bank())).await.unwrap();
+        assert_eq!(granted.access_token, Secret::new(jwt()));
+        assert_eq!(granted.lifetime, Some(std::time::Duration::from_secs(600)));
+        let [seen] = &server.seen()[..] else { panic!("one request") };
+        assert_eq!(seen.line, "POST /api/customer_tokens HTTP/1.1");
+        assert_eq!(seen.field("authorization"), Some("Bearer canary"));
+        assert_eq!(seen.field("content-type"), Some("application/json"));
+        let expected = json!({
+            "customer_guid": subject, "scopes": ["trades:read"], "nested": [{ "id": format!("<{subject}>") }, 3],
+        });
+        assert_eq!(seen.json(), expected, "a subject is a value, whatever it holds");
+        let (one, two) = (grant.identity(Some("one")), grant.identity(Some("two")));
+        assert!(one.chain != two.chain && one.recipe != two.recipe);
+    }
+
+    #[tokio::test]
+    async fn a_refused_parent_is_told_from_a_limit() {
+        for (status, fault) in [
+            (401, Fault::ParentRefused),
+            (403, Fault::ParentRefused),
+            (429, Fault::Limited),
+            (404, Fault::Unusable),
+            (500, Fault::Unusable),
+        ] {
+            let server = Server::answering([answer(status, "Retry-After: 7\r\n", "canary")]).await;
+            let grant = grant(
+                json!({ "grant_type": "request", "url": server.url("/t"), "body": { "id": "{subject}" } }),
+            );
+            let failure = grant.start(for_subject("s", &bank())).await.unwrap_err();
+            assert_eq!(failure.fault, fault);
+            assert_eq!(failure.retry_after.map(|wait| wait.as_secs()), Some(7));
+            assert!(!failure.detail.contains("canary"), "{failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_subject_in_the_url_is_one_segment_of_it() {
+        let server = Server::answering([answer(200, "", "{}")]).await;
+        let grant =
+            grant(json!({ "grant_type": "request", "url": server.url("/c/{subject}/token?for={subject}") }));
+        assert!(grant.start(for_subject("a b?c=%2e#ü&", &bank())).await.is_err());
+        let [seen] = &server.seen()[..] else { panic!("one request") };
+        let encoded = "a%20b%3Fc%3D%252e%23%C3%BC%26";
+        assert_eq!(seen.line, format!("POST /c/{encoded}/token?for={encoded} HTTP/1.1"));
+        assert_eq!(seen.body, "");
+        for subject in ["", ".", "..", "../admin", "a/b", "a\\b"] {
+            let failure = grant.start(for_subject(subject, &bank())).await.unwrap_err();
+            assert_eq!(failure.fault, Fault::Refused, "{subject}");
+        }
+        assert_eq!(server.seen().len(), 1);
+        assert_eq!(start(&*grant).await.unwrap_err().fault, Fault::Refused, "no subject at all");
+    }
+}
