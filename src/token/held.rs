@@ -1,4 +1,7 @@
 //! A token that is held in memory.
+//!
+//! Knows one token, the generation that names it and when it stops being sent. Does not know how it was got or what
+//! follows it.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -25,6 +28,23 @@ pub struct Held {
 }
 
 impl Held {
+    /// A token got at `obtained` (the moment before it was asked for) that is sent until `expires`.
+    pub(crate) fn new(
+        generation: u64,
+        (access_token, authorization): (Secret, HeaderValue),
+        obtained: Moment,
+        lifetime: Duration,
+        expires: Deadline,
+    ) -> Self {
+        let accepted = AtomicBool::new(false);
+        Self { generation, authorization, access_token, obtained, lifetime, expires, accepted }
+    }
+
+    /// Whether an upstream is known to have taken it.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     /// The counter that names this token; grows with every newer one.
     pub fn generation(&self) -> u64 {
         self.generation

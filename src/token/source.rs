@@ -1,60 +1,44 @@
 //! The handle of a token source: what a request may ask for.
+//!
+//! Knows how to read the held token, to wait for one and to reject one. Never makes a token request: an application that
+//! hangs up must not cancel what may be rotating a refresh token.
 
 use std::{
-    sync::Arc,
+    fmt,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
-use http::HeaderName;
+use tokio_util::sync::DropGuard;
 
-use super::Held;
-use crate::{clock::Moment, oauth::Grant, telemetry::TokenMetrics};
+use super::{Held, schedule, shared::Shared, state::State};
+use crate::clock::Moment;
 
-/// How a source keeps its token.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// The share of the lifetime after which it is refreshed in the background, 0.1 to 0.95.
-    pub refresh_at: f64,
-    /// Whether it is got at start and kept fresh though nobody asks; false: at the first request, and not while idle.
-    pub eager: bool,
-    /// The lifetime where the answer says none.
-    pub default_lifetime: Duration,
-}
-
-/// Builds sources; owns the runtime their tasks run on, the store, the clock and the endpoints' limits.
-#[derive(Clone, Debug)]
-pub struct Engine {}
-
-impl Engine {
-    /// A source for `grant`. `parent` is the source whose token authorizes this one's requests.
-    pub fn source(
-        &self,
-        name: Arc<str>,
-        grant: Arc<dyn Grant>,
-        policy: Policy,
-        parent: Option<TokenSource>,
-        metrics: Arc<TokenMetrics>,
-    ) -> TokenSource {
-        let _ = (name, grant, policy, parent, metrics);
-        todo!()
-    }
-}
+/// Those who wait for one source at once, at most.
+const MOST_WAITING: usize = 10_000;
 
 /// A named, configured supply of one token. Cloning shares it; the last one dropped ends its task, a refresh under way
 /// excepted.
-#[derive(Clone, Debug)]
-pub struct TokenSource {}
+#[derive(Clone)]
+pub struct TokenSource {
+    shared: Arc<Shared>,
+    _ends_the_task: Arc<DropGuard>,
+}
 
 impl TokenSource {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let guard = Arc::new(shared.ended.clone().drop_guard());
+        Self { shared, _ends_the_task: guard }
+    }
+
     /// The recipe's name in the configuration.
     pub fn name(&self) -> &str {
-        todo!()
+        &self.shared.name
     }
 
     /// The token, if one is usable at `now`. No lock, no I/O, no waiting.
     pub fn usable(&self, now: Moment) -> Option<Arc<Held>> {
-        let _ = now;
-        todo!()
+        self.shared.usable(now)
     }
 
     /// A usable token; waits for one that is being got, at most `patience`.
@@ -62,14 +46,15 @@ impl TokenSource {
     /// # Errors
     /// There is none for now. While attempts are backing off that is said at once.
     pub async fn token(&self, patience: Duration) -> Result<Arc<Held>, Unavailable> {
-        let _ = patience;
-        todo!()
+        if let Some(held) = self.usable(self.shared.now()) {
+            return Ok(held);
+        }
+        self.wait(0, Duration::ZERO, patience).await
     }
 
     /// Drops exactly `rejected`, and nothing if a newer one is held.
     pub fn reject(&self, rejected: &Held) {
-        let _ = rejected;
-        todo!()
+        self.shared.reject(rejected);
     }
 
     /// Drops exactly `rejected` and waits for a newer one, at most `patience`.
@@ -77,40 +62,91 @@ impl TokenSource {
     /// # Errors
     /// No new one can be had for now.
     pub async fn replace(&self, rejected: &Held, patience: Duration) -> Result<Arc<Held>, Unavailable> {
-        let _ = (rejected, patience);
-        todo!()
+        self.shared.reject(rejected);
+        self.wait(rejected.generation, schedule::REPLACEMENT_GRACE, patience).await
     }
 
     /// What an operator may see. Never a token.
     pub fn status(&self) -> Status {
-        todo!()
+        self.shared.status()
+    }
+
+    /// Returns when there is a usable token, however long that takes.
+    pub(super) async fn until_usable(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.usable(self.shared.now()).is_some() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether a child that was refused with `held` may have it replaced.
+    pub(super) fn may_be_doubted(&self, held: &Held) -> bool {
+        self.shared.course().may_be_doubted(self.shared.now(), held.is_accepted())
+    }
+
+    async fn wait(&self, above: u64, grace: Duration, patience: Duration) -> Result<Arc<Held>, Unavailable> {
+        let _waiting = Waiting::join(&self.shared)?;
+        match tokio::time::timeout(patience, self.newer(above, grace)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Unavailable {
+                cause: Cause::TimedOut,
+                detail: format!("no token came within {patience:?}"),
+                retry_after: Some(Duration::from_secs(1)),
+            }),
+        }
+    }
+
+    async fn newer(&self, above: u64, grace: Duration) -> Result<Arc<Held>, Unavailable> {
+        loop {
+            // Enabled before the look, so that a change between look and wait is not missed.
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let now = self.shared.now();
+            if let Some(held) = self.usable(now).filter(|held| held.generation > above) {
+                return Ok(held);
+            }
+            if let Some(unavailable) = self.shared.want(now, grace) {
+                return Err(unavailable);
+            }
+            changed.await;
+        }
     }
 }
 
-/// One recipe, one token per subject.
-#[derive(Clone, Debug)]
-pub struct Subjects {}
-
-impl Subjects {
-    /// The field that names the subject of a request.
-    pub fn header(&self) -> &HeaderName {
-        todo!()
-    }
-
-    /// The source for `subject`, made at its first use; the least recently used goes when there are too many.
-    pub fn source(&self, subject: &str) -> TokenSource {
-        let _ = subject;
-        todo!()
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSource").field("name", &self.shared.name).finish_non_exhaustive()
     }
 }
 
-/// What a route takes its tokens from.
-#[derive(Clone, Debug)]
-pub enum Supply {
-    /// One token for every request.
-    One(TokenSource),
-    /// One per subject.
-    PerSubject(Subjects),
+/// A place among those who wait.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn join(shared: &'a Shared) -> Result<Self, Unavailable> {
+        let before = shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Self(shared);
+        if before < MOST_WAITING {
+            return Ok(place);
+        }
+        Err(Unavailable {
+            cause: Cause::BackingOff,
+            detail: format!("{MOST_WAITING} requests wait for this token already"),
+            retry_after: Some(Duration::from_secs(1)),
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// No token for now: why, and when it is worth asking again.
@@ -152,19 +188,4 @@ pub struct Status {
     pub generation: u64,
     /// The last failure's words, until a success.
     pub last_error: Option<String>,
-}
-
-/// The states that users see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// None held yet, or being replaced.
-    Acquiring,
-    /// One is held and usable.
-    Valid,
-    /// The held one ran out while attempts fail.
-    Expired,
-    /// A person has to log in.
-    LoginRequired,
-    /// Refused for good.
-    Failed,
 }

@@ -53,6 +53,12 @@ pub trait Grant: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// A digest of the current values of all secrets, files read anew, by which a refused source notices that one was
+    /// rotated. `None` where they cannot change while this grant lives, or cannot be read now.
+    fn secrets_stamp(&self) -> Option<String> {
+        None
+    }
+
     /// Gets a token afresh.
     fn start<'a>(&'a self, with: Start<'a>) -> BoxFuture<'a, Result<Granted, Failure>>;
 

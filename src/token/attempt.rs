@@ -1,0 +1,372 @@
+//! One attempt to get a newer token: from the store, with a refresh token, or afresh.
+//!
+//! Knows the order that loses nothing: lock, read again, mark, spend, save, only then hand out. Does not know when it is
+//! made or what follows from its failure. Nothing cancels it.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use http::HeaderValue;
+
+use super::{
+    Held, StoreError,
+    limit::Limit,
+    schedule,
+    shared::Shared,
+    state::{Rejected, Setback},
+    store::{Locked, Record, unix_ms},
+};
+use crate::{
+    clock::{Deadline, Moment},
+    oauth::{Failure, Fault, Granted, Start},
+    secret::Secret,
+    telemetry::Outcome,
+};
+
+/// How long a chained attempt waits for its parent's token. The parent's own attempts have their time limits.
+const PARENT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What an attempt has to know of the course so far.
+pub(super) struct Want {
+    /// The generation last held: only a higher one is newer.
+    pub generation: u64,
+    pub held: Option<Arc<Held>>,
+    /// The held one serves on meanwhile.
+    pub usable: bool,
+    pub rejected: Option<Rejected>,
+}
+
+/// What an attempt brought.
+pub(super) struct Won {
+    /// `None`: a static token is still the same.
+    pub held: Option<Held>,
+    pub refresh: Deadline,
+}
+
+/// Makes one attempt.
+pub(super) async fn run(shared: Arc<Shared>, want: Want) -> Result<Won, Setback> {
+    let shared = &*shared;
+    let Some(limit) = &shared.limit else { return read_static(shared, &want).await };
+    let chain = &shared.identity.chain;
+    // A look without the lock: after a restart a stored token serves even while another process is refreshing.
+    if let Ok(Some(record)) = shared.parts.store.load(chain).await
+        && let Some(won) = adopted(shared, &want, &record)
+    {
+        return Ok(won);
+    }
+    match shared.parts.store.lock(chain).await {
+        Ok(mut locked) => under_lock(shared, limit, &want, &mut locked).await,
+        Err(problem) if shared.grant.can_start() => without_store(shared, limit, &want, &problem).await,
+        Err(problem) => Err(Setback::Store(problem.to_string())),
+    }
+}
+
+/// Whether the store has a token, or a refresh token, that somebody else put there.
+pub(super) async fn has_newer(shared: &Shared) -> bool {
+    if shared.limit.is_none() {
+        return false;
+    }
+    let generation = shared.course().generation;
+    let now = shared.now().wall();
+    shared.parts.store.load(&shared.identity.chain).await.ok().flatten().is_some_and(|record| {
+        let token = record.recipe == shared.identity.recipe && record.remaining(now).is_some();
+        record.generation > generation && (token || record.refresh_token.is_some())
+    })
+}
+
+async fn under_lock(
+    shared: &Shared,
+    limit: &Arc<Limit>,
+    want: &Want,
+    locked: &mut Locked,
+) -> Result<Won, Setback> {
+    if let Some(won) = locked.record().and_then(|record| adopted(shared, want, record)) {
+        return Ok(won);
+    }
+    let can_start = shared.grant.can_start();
+    if let Some(damage) = locked.damage() {
+        if !can_start {
+            return Err(Setback::LoginRequired(damage.to_string()));
+        }
+        tracing::error!(token = %shared.name, problem = %damage, "starting afresh");
+    }
+    let (granted, asked) = match refresh_token(shared, locked).await? {
+        Some(token) => match spend(shared, limit, locked, &token).await {
+            Err(Setback::Failed(failure)) if failure.fault == Fault::InvalidGrant => {
+                bury(shared, locked).await;
+                if !can_start {
+                    let detail = format!("the refresh token was refused: {}", failure.detail);
+                    return Err(Setback::LoginRequired(detail));
+                }
+                tracing::warn!(token = %shared.name, detail = failure.detail, "the refresh token was refused; starting afresh");
+                start(shared, limit, want).await?
+            }
+            outcome => outcome?,
+        },
+        None if can_start => start(shared, limit, want).await?,
+        None => return Err(Setback::LoginRequired("there is no refresh token, or it is dead".to_owned())),
+    };
+    keep(shared, want, locked, granted, asked).await
+}
+
+/// The token of `record`, where that is newer than ours, got by the same recipe, and worth having.
+fn adopted(shared: &Shared, want: &Want, record: &Record) -> Option<Won> {
+    let token = record.access_token.as_ref()?;
+    let rejected = want.rejected.as_ref().is_some_and(|rejected| rejected.token == *token);
+    if record.recipe != shared.identity.recipe || record.generation <= want.generation || rejected {
+        return None;
+    }
+    let now = shared.now();
+    let left = record.remaining(now.wall())?;
+    let lifetime = Duration::from_millis(record.lifetime_ms);
+    let refresh = refresh_after(shared, lifetime).saturating_sub(lifetime.saturating_sub(left));
+    if want.usable && refresh.is_zero() {
+        return None;
+    }
+    let held = Held::new(record.generation, (token.clone(), bearer(token)?), now, lifetime, now.after(left));
+    if want.generation == 0 {
+        // It served before the restart: its first rejection is news, not a broken API.
+        held.accept();
+    }
+    tracing::info!(token = %shared.name, generation = record.generation, expires_in = ?left, "token taken from the store");
+    Some(Won { held: Some(held), refresh: now.after(refresh) })
+}
+
+/// The refresh token to spend: the stored one, else the configured first one, unless the chain is dead.
+async fn refresh_token(shared: &Shared, locked: &Locked) -> Result<Option<Secret>, Setback> {
+    let record = locked.record();
+    if record.is_some_and(|record| record.spending) {
+        if shared.grant.can_start() {
+            tracing::warn!(token = %shared.name, "a crash interrupted a refresh; starting afresh, as its refresh token may be dead");
+            return Ok(None);
+        }
+        tracing::warn!(token = %shared.name, "a crash interrupted a refresh; its refresh token is tried, though it may be dead");
+    }
+    if let Some(token) = record.and_then(|record| record.refresh_token.clone()) {
+        return Ok(Some(token));
+    }
+    if record.is_some_and(|record| record.dead) || locked.damage().is_some() {
+        return Ok(None);
+    }
+    let grant = Arc::clone(&shared.grant);
+    match tokio::task::spawn_blocking(move || grant.first_refresh_token()).await {
+        Ok(Ok(first)) => Ok(first),
+        Ok(Err(unread)) => Err(Setback::Failed(Failure::new(Fault::Secret, unread.to_string()))),
+        Err(_) => Err(Setback::Panicked),
+    }
+}
+
+/// Spends a refresh token. That it is under way stands in the store first: a crash then does not lead to a dead refresh
+/// token being sent, and a store that cannot be written is found out before the server rotates anything.
+async fn spend(
+    shared: &Shared,
+    limit: &Arc<Limit>,
+    locked: &mut Locked,
+    token: &Secret,
+) -> Result<(Granted, Moment), Setback> {
+    let before = current(shared, locked);
+    let marked = Record { refresh_token: Some(token.clone()), spending: true, ..before };
+    let unmarked = Record { spending: false, ..marked.clone() };
+    locked.save(marked).await.map_err(|problem| Setback::Store(problem.to_string()))?;
+    let outcome = ask(shared, limit, || shared.grant.refresh(token)).await;
+    if outcome.is_err() {
+        // Where this fails the mark stays, and the next attempt is careful without need.
+        if let Err(problem) = locked.save(unmarked).await {
+            tracing::warn!(token = %shared.name, %problem, "the store was not updated");
+        }
+    }
+    outcome
+}
+
+/// Remembers that the chain's refresh token is dead, so that it is never sent again.
+async fn bury(shared: &Shared, locked: &mut Locked) {
+    let record = Record { refresh_token: None, dead: true, spending: false, ..current(shared, locked) };
+    if let Err(problem) = locked.save(record).await {
+        tracing::error!(token = %shared.name, %problem, "the store was not told that the refresh token is dead");
+    }
+}
+
+/// Gets a token afresh; with the parent's token where there is a parent.
+async fn start(shared: &Shared, limit: &Arc<Limit>, want: &Want) -> Result<(Granted, Moment), Setback> {
+    let subject = shared.subject.as_deref();
+    let rejected = want.rejected.as_ref().map(|rejected| &rejected.token);
+    let Some(parent) = &shared.parent else {
+        return ask(shared, limit, || shared.grant.start(Start { subject, parent: None, rejected })).await;
+    };
+    let with = |held: &Held| {
+        let authorization = held.authorization().clone();
+        async move {
+            let parent = Some(&authorization);
+            ask(shared, limit, || shared.grant.start(Start { subject, parent, rejected })).await
+        }
+    };
+    let held = parent.token(PARENT_PATIENCE).await.map_err(Setback::Parent)?;
+    let outcome = with(&held).await;
+    let refused = matches!(&outcome, Err(Setback::Failed(failure)) if failure.fault == Fault::ParentRefused);
+    let (outcome, held) = if refused && may_blame(shared, &held) {
+        let newer = parent.replace(&held, PARENT_PATIENCE).await.map_err(Setback::Parent)?;
+        (with(&newer).await, newer)
+    } else {
+        (outcome, held)
+    };
+    if outcome.is_ok() {
+        held.accept();
+    }
+    outcome
+}
+
+/// Whether a refused chained request may cost the parent its token: once until the next success.
+fn may_blame(shared: &Shared, held: &Held) -> bool {
+    let may = shared.parent.as_ref().is_some_and(|parent| parent.may_be_doubted(held));
+    may && !std::mem::replace(&mut shared.course().parent_blamed, true)
+}
+
+/// One token request, within the endpoint's limit. Returns the moment before it was sent too: the lifetime is counted from
+/// there, so that the server's ends later than ours.
+async fn ask<'a>(
+    shared: &'a Shared,
+    limit: &Arc<Limit>,
+    request: impl FnOnce() -> BoxFuture<'a, Result<Granted, Failure>>,
+) -> Result<(Granted, Moment), Setback> {
+    let place = limit.enter(&shared.parts.clock).await.map_err(|until| Setback::Limited {
+        until,
+        detail: "the authorization server limits token requests".to_owned(),
+    })?;
+    let asked = shared.now();
+    let outcome = request().await;
+    shared.metrics.requested(match &outcome {
+        Ok(_) => Outcome::Granted,
+        Err(failure) if failure.fault == Fault::Limited => Outcome::Limited,
+        Err(failure) if failure.fault.is_final() => Outcome::Refused,
+        Err(_) => Outcome::Failed,
+    });
+    let closed = place.settle(shared.now(), &outcome, fastrand::f64());
+    match (outcome, closed) {
+        (Ok(granted), _) => Ok((granted, asked)),
+        (Err(failure), Some(until)) => Err(Setback::Limited { until, detail: failure.detail }),
+        (Err(failure), None) => Err(Setback::Failed(failure)),
+    }
+}
+
+/// Saves what was granted, and only then hands it out.
+async fn keep(
+    shared: &Shared,
+    want: &Want,
+    locked: &mut Locked,
+    granted: Granted,
+    asked: Moment,
+) -> Result<Won, Setback> {
+    let before = current(shared, locked);
+    let lifetime = schedule::lifetime(granted.lifetime, shared.policy.default_lifetime);
+    let rotated = granted.refresh_token.is_some();
+    let record = Record {
+        name: shared.name.to_string(),
+        recipe: shared.identity.recipe.clone(),
+        generation: before.generation.max(want.generation) + 1,
+        access_token: Some(granted.access_token.clone()),
+        lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
+        obtained_at_ms: unix_ms(asked.wall()),
+        dead: before.dead && !rotated,
+        // RFC 6749 section 6: an absent one leaves the old one valid.
+        refresh_token: granted.refresh_token.clone().or(before.refresh_token),
+        spending: false,
+        chain: before.chain,
+    };
+    let generation = record.generation;
+    match locked.save(record.clone()).await {
+        Ok(()) => {}
+        Err(problem) if rotated => save_at_last(shared, locked, record, problem).await,
+        Err(problem) => {
+            tracing::warn!(token = %shared.name, %problem, "the token was not stored; a restart will need a new one");
+        }
+    }
+    won(shared, generation, granted, asked, lifetime)
+}
+
+/// The server has forgotten the old refresh token, and only this process knows the new one: its access token is not used
+/// until that is on disk. The lock stays ours, or another process would send the old one.
+async fn save_at_last(shared: &Shared, locked: &mut Locked, record: Record, mut problem: StoreError) {
+    for count in 1.. {
+        let wait = schedule::backoff(count, None, fastrand::f64());
+        tracing::error!(token = %shared.name, %problem, next_try = ?wait, "a rotated refresh token could not be stored; a restart now would lose it");
+        shared.unsaved(format!("a rotated refresh token could not be stored: {problem}"));
+        tokio::time::sleep(wait).await;
+        match locked.save(record.clone()).await {
+            Ok(()) => return,
+            Err(again) => problem = again,
+        }
+    }
+}
+
+/// The store is of no use, but a token can be had without: the service goes on, and says so.
+async fn without_store(
+    shared: &Shared,
+    limit: &Arc<Limit>,
+    want: &Want,
+    problem: &StoreError,
+) -> Result<Won, Setback> {
+    tracing::error!(token = %shared.name, %problem, "a token is got without the store; a restart will need a new one");
+    let (granted, asked) = start(shared, limit, want).await?;
+    let lifetime = schedule::lifetime(granted.lifetime, shared.policy.default_lifetime);
+    won(shared, want.generation + 1, granted, asked, lifetime)
+}
+
+fn won(
+    shared: &Shared,
+    generation: u64,
+    granted: Granted,
+    asked: Moment,
+    lifetime: Duration,
+) -> Result<Won, Setback> {
+    let expires = asked.after(lifetime);
+    let now = shared.now();
+    if now.reached(expires) {
+        let detail = format!("the answer took longer than the {lifetime:?} for which its token is valid");
+        return Err(Setback::Failed(Failure::new(Fault::Unusable, detail)));
+    }
+    tracing::info!(token = %shared.name, generation, ?lifetime, took = ?now.since(asked), scope = granted.scope, "token got");
+    let held = Held::new(generation, (granted.access_token, granted.authorization), asked, lifetime, expires);
+    Ok(Won { held: Some(held), refresh: asked.after(refresh_after(shared, lifetime)) })
+}
+
+/// Looks at a static token's file. The store has no part in it.
+async fn read_static(shared: &Shared, want: &Want) -> Result<Won, Setback> {
+    let now = shared.now();
+    let lately = want.rejected.as_ref().filter(|rejected| now.since(rejected.at) < schedule::STATIC_PROBE);
+    let with = Start {
+        subject: shared.subject.as_deref(),
+        parent: None,
+        rejected: lately.map(|rejected| &rejected.token),
+    };
+    let granted = shared.grant.start(with).await.map_err(Setback::Failed)?;
+    let refresh = now.after(schedule::STATIC_LOOK);
+    if let Some(held) = want.held.as_ref().filter(|held| held.access_token == granted.access_token) {
+        if now.reached(held.expires) {
+            let detail = "the static token has expired";
+            return Err(Setback::Failed(Failure::new(Fault::Unchanged, detail)));
+        }
+        return Ok(Won { held: None, refresh });
+    }
+    let lifetime = granted.lifetime.unwrap_or(schedule::STATIC_LIFETIME);
+    let generation = want.generation + 1;
+    tracing::info!(token = %shared.name, generation, "static token read");
+    let token = (granted.access_token, granted.authorization);
+    Ok(Won { held: Some(Held::new(generation, token, now, lifetime, now.after(lifetime))), refresh })
+}
+
+fn current(shared: &Shared, locked: &Locked) -> Record {
+    let blank = || Record::blank(&shared.name, &shared.identity.chain, &shared.identity.recipe);
+    locked.record().cloned().unwrap_or_else(blank)
+}
+
+fn refresh_after(shared: &Shared, lifetime: Duration) -> Duration {
+    schedule::refresh_after(lifetime, shared.policy.refresh_at, fastrand::f64())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a stored token becomes the Authorization value that is sent")]
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose()));
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

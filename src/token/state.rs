@@ -1,0 +1,346 @@
+//! The states of a source and what moves it from one to the next: pure, without clock, chance or waiting.
+//!
+//! Knows what a grant, a failure or a rejection means for the next attempt, and what a waiter is told. Does not know how
+//! an attempt is made (`attempt`), who sleeps (`refresher`) or which token is held (`shared`).
+
+use std::time::Duration;
+
+use super::{
+    schedule,
+    source::{Cause, Unavailable},
+};
+use crate::{
+    clock::{Deadline, Moment},
+    oauth::{Failure, Fault},
+    secret::Secret,
+};
+
+/// Tokens that were accepted and then rejected are replaced at once this often in a row; afterwards once per
+/// [`REPLACEMENT_EVERY`]. An API that takes a token here and rejects it there must not hammer the token endpoint.
+const REPLACEMENTS_AT_ONCE: u32 = 5;
+const REPLACEMENT_EVERY: Duration = Duration::from_secs(10);
+/// The bucket's level above which no more fit in.
+const REPLACEMENTS_FULL: Duration = Duration::from_secs(10 * (REPLACEMENTS_AT_ONCE as u64 - 1));
+
+/// A parent whose tokens were rejected this often, none accepted between, is not made to get another by a child.
+const MOST_STRIKES_TO_DOUBT: u32 = 3;
+
+/// The states that users see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// None held yet, or being replaced.
+    Acquiring,
+    /// One is held and usable.
+    Valid,
+    /// The held one ran out while attempts fail.
+    Expired,
+    /// A person has to log in.
+    LoginRequired,
+    /// Refused for good.
+    Failed,
+}
+
+/// Where a source stands between two attempts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Standing {
+    /// No token, and no reason to wait: the next attempt is due as soon as one is wanted.
+    Empty,
+    /// A token was got; it is refreshed from `refresh` on.
+    Usable { refresh: Deadline },
+    /// The last attempt failed, or a token was rejected before it was accepted. A held token serves on.
+    BackingOff { until: Deadline, why: Why },
+    /// Refused for good; tried at `probe`, or when a secret has changed.
+    Refused { probe: Deadline, detail: String },
+    /// Only a person can help.
+    LoginRequired { detail: String },
+}
+
+/// Why a source backs off.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Why {
+    pub cause: Cause,
+    pub detail: String,
+    /// The parent's failure: over as soon as the parent has a token.
+    pub parent: bool,
+}
+
+/// What stood in the way of a token.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Setback {
+    /// The grant failed.
+    Failed(Failure),
+    /// The endpoint is closed for all its sources until then.
+    Limited { until: Deadline, detail: String },
+    /// The parent has no token.
+    Parent(Unavailable),
+    /// The store could not be read or locked.
+    Store(String),
+    /// Only a person can help.
+    LoginRequired(String),
+    /// A bug of ours or of a grant.
+    Panicked,
+}
+
+/// The token that was rejected last.
+#[derive(Clone, Debug)]
+pub(super) struct Rejected {
+    pub token: Secret,
+    pub at: Moment,
+}
+
+/// What the next attempt waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Due {
+    Now,
+    At(Deadline),
+    /// A look at secrets and store is due at this distance from the last one; a probe at `At`, where there is one.
+    Look {
+        probe: Option<Deadline>,
+    },
+    OnDemand,
+}
+
+/// What is known from outside when the next attempt is planned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub now: Moment,
+    /// The usable token's expiry and whether it was accepted.
+    pub held: Option<(Deadline, bool)>,
+    /// Kept fresh though nobody asks.
+    pub eager: bool,
+}
+
+/// The course of one source so far.
+#[derive(Debug)]
+pub(super) struct Course {
+    pub standing: Standing,
+    /// The generation last held; 0 before the first.
+    pub generation: u64,
+    /// An attempt is under way.
+    pub running: bool,
+    /// The attempt under way has a token, but the store does not take it: nobody should wait for that.
+    pub unsaved: Option<String>,
+    /// Somebody found no token since the last attempt began.
+    pub wanted: bool,
+    pub rejected: Option<Rejected>,
+    /// A chained request was refused since the last success and has cost the parent its token already.
+    pub parent_blamed: bool,
+    /// Failures since the last grant.
+    failures: u32,
+    /// Tokens rejected before acceptance, since the last accepted one.
+    strikes: u32,
+    replacements: Option<(Moment, Duration)>,
+}
+
+impl Course {
+    pub(super) fn new() -> Self {
+        Self {
+            standing: Standing::Empty,
+            generation: 0,
+            running: false,
+            unsaved: None,
+            wanted: false,
+            rejected: None,
+            parent_blamed: false,
+            failures: 0,
+            strikes: 0,
+            replacements: None,
+        }
+    }
+
+    pub(super) fn began(&mut self) {
+        self.running = true;
+        self.wanted = false;
+    }
+
+    pub(super) fn granted(&mut self, refresh: Deadline) {
+        self.ended();
+        self.failures = 0;
+        self.parent_blamed = false;
+        self.standing = Standing::Usable { refresh };
+    }
+
+    /// `asks` is false for a token that is read from a file: looking there again costs nobody anything.
+    pub(super) fn set_back(&mut self, now: Moment, setback: Setback, asks: bool, chance: f64) {
+        self.ended();
+        self.standing = match setback {
+            Setback::Limited { until, detail } => backing_off(until, detail),
+            Setback::Parent(Unavailable { cause: Cause::TimedOut, detail, .. }) => Standing::BackingOff {
+                until: now.after(schedule::backoff(1, None, chance)),
+                why: of_parent(Cause::BackingOff, detail),
+            },
+            Setback::Parent(Unavailable { cause, detail, retry_after }) => {
+                let until = now.after(schedule::backoff(1, retry_after, chance));
+                Standing::BackingOff { until, why: of_parent(cause, detail) }
+            }
+            Setback::LoginRequired(detail) => Standing::LoginRequired { detail },
+            Setback::Failed(failure) if failure.fault.is_final() => {
+                Standing::Refused { probe: now.after(schedule::REFUSED_PROBE), detail: failure.detail }
+            }
+            Setback::Failed(failure) => {
+                self.failures = self.failures.saturating_add(1);
+                let unchanged = failure.fault == Fault::Unchanged;
+                let span = if asks && !unchanged {
+                    schedule::backoff(self.failures + self.strikes, failure.retry_after, chance)
+                } else {
+                    schedule::STATIC_LOOK
+                };
+                backing_off(now.after(span), failure.detail)
+            }
+            Setback::Store(detail) => self.failed_inside(now, detail, chance),
+            Setback::Panicked => {
+                self.failed_inside(now, "a bug in bearward ended the attempt".to_owned(), chance)
+            }
+        };
+    }
+
+    fn failed_inside(&mut self, now: Moment, detail: String, chance: f64) -> Standing {
+        self.failures = self.failures.saturating_add(1);
+        backing_off(now.after(schedule::backoff(self.failures + self.strikes, None, chance)), detail)
+    }
+
+    fn ended(&mut self) {
+        self.running = false;
+        self.unsaved = None;
+    }
+
+    /// The held token was rejected. One that was accepted before is replaced at once; any other counts as a failure.
+    pub(super) fn rejected(&mut self, now: Moment, token: Secret, accepted: bool, asks: bool, chance: f64) {
+        self.rejected = Some(Rejected { token, at: now });
+        self.wanted = true;
+        if accepted {
+            self.strikes = 0;
+        }
+        if accepted && self.takes_replacement(now) {
+            // A refresh that is backing off already goes on doing so: its failure has nothing to do with this token.
+            if matches!(self.standing, Standing::Usable { .. }) {
+                self.standing = Standing::Empty;
+            }
+            return;
+        }
+        self.strikes = self.strikes.saturating_add(1);
+        let span = if asks {
+            schedule::backoff(self.failures + self.strikes, None, chance)
+        } else {
+            schedule::STATIC_LOOK
+        };
+        if matches!(self.standing, Standing::Usable { .. } | Standing::Empty) {
+            let detail = "the upstream rejected a token that it had not accepted before".to_owned();
+            self.standing = backing_off(now.after(span), detail);
+        }
+    }
+
+    /// Whether a child that was refused may cost this source its token: not where others than the token are the likelier
+    /// cause, and not where no new one could be had.
+    pub(super) fn may_be_doubted(&self, now: Moment, accepted: bool) -> bool {
+        matches!(self.standing, Standing::Usable { .. })
+            && self.replacements_lately(now) <= REPLACEMENTS_FULL
+            && (accepted || self.strikes < MOST_STRIKES_TO_DOUBT)
+    }
+
+    /// Whether one more token may be replaced at once, and takes that right: a leaky bucket.
+    fn takes_replacement(&mut self, now: Moment) -> bool {
+        let level = self.replacements_lately(now);
+        let fits = level <= REPLACEMENTS_FULL;
+        self.replacements = Some((now, if fits { level + REPLACEMENT_EVERY } else { level }));
+        fits
+    }
+
+    fn replacements_lately(&self, now: Moment) -> Duration {
+        self.replacements.map_or(Duration::ZERO, |(at, level)| level.saturating_sub(now.since(at)))
+    }
+
+    /// The parent has a token again.
+    pub(super) fn parent_returned(&mut self) {
+        if self.waits_for_parent() {
+            self.standing = Standing::Empty;
+        }
+    }
+
+    pub(super) fn waits_for_parent(&self) -> bool {
+        matches!(&self.standing, Standing::BackingOff { why, .. } if why.parent)
+    }
+
+    /// A secret changed, or somebody else put a token into the store.
+    pub(super) fn mended(&mut self) {
+        if matches!(self.standing, Standing::Refused { .. } | Standing::LoginRequired { .. }) {
+            self.standing = Standing::Empty;
+            self.wanted = true;
+        }
+    }
+
+    /// When the next attempt is due.
+    pub(super) fn due(&self, view: View) -> Due {
+        let used = view.held.is_some_and(|(_, accepted)| accepted);
+        let keen = view.eager || used || self.wanted;
+        let at = |deadline| match (view.now.reached(deadline), keen) {
+            (false, _) => Due::At(deadline),
+            (true, true) => Due::Now,
+            (true, false) => Due::OnDemand,
+        };
+        match (&self.standing, view.held) {
+            (Standing::Empty, _) | (Standing::Usable { .. }, None) if view.eager || self.wanted => Due::Now,
+            (Standing::Empty, _) | (Standing::Usable { .. }, None) => Due::OnDemand,
+            (Standing::Usable { refresh }, Some(_)) if !view.now.reached(*refresh) => Due::At(*refresh),
+            (Standing::Usable { .. }, Some(_)) if view.eager || used => Due::Now,
+            (Standing::Usable { .. }, Some((expires, _))) => {
+                Due::At(view.now.after(schedule::look_again(view.now.until(expires))))
+            }
+            (Standing::BackingOff { until, .. }, _) => at(*until),
+            (Standing::Refused { probe, .. }, _) if view.now.reached(*probe) && keen => Due::Now,
+            (Standing::Refused { probe, .. }, _) if keen => Due::Look { probe: Some(*probe) },
+            (Standing::LoginRequired { .. }, _) if keen => Due::Look { probe: None },
+            (Standing::Refused { .. } | Standing::LoginRequired { .. }, _) => Due::OnDemand,
+        }
+    }
+
+    /// What somebody who found no token does: wait (`None`), or be told. Who may wait for the end of a short backoff
+    /// says so by `grace`.
+    pub(super) fn prospect(&self, now: Moment, grace: Duration) -> Option<Unavailable> {
+        if self.running {
+            let detail = self.unsaved.clone()?;
+            return Some(Unavailable {
+                cause: Cause::BackingOff,
+                detail,
+                retry_after: Some(Duration::from_secs(1)),
+            });
+        }
+        let (cause, detail, until) = match &self.standing {
+            Standing::Empty | Standing::Usable { .. } => return None,
+            Standing::BackingOff { until, .. } if now.until(*until) <= grace => return None,
+            Standing::BackingOff { until, why } => (why.cause, &why.detail, Some(*until)),
+            Standing::Refused { probe, detail } => (Cause::Refused, detail, Some(*probe)),
+            Standing::LoginRequired { detail } => (Cause::LoginRequired, detail, None),
+        };
+        Some(Unavailable { cause, detail: detail.clone(), retry_after: until.map(|until| now.until(until)) })
+    }
+
+    /// The state that users see. `held`: none, or whether the held one is usable.
+    pub(super) fn state(&self, held: Option<bool>) -> State {
+        match (&self.standing, held) {
+            (_, Some(true)) => State::Valid,
+            (Standing::LoginRequired { .. }, _) => State::LoginRequired,
+            (Standing::Refused { .. }, _) => State::Failed,
+            (Standing::BackingOff { .. }, Some(false)) => State::Expired,
+            (Standing::Empty | Standing::Usable { .. } | Standing::BackingOff { .. }, _) => State::Acquiring,
+        }
+    }
+
+    /// The last failure's words, until a success.
+    pub(super) fn last_error(&self) -> Option<&str> {
+        match &self.standing {
+            Standing::Empty | Standing::Usable { .. } => self.unsaved.as_deref(),
+            Standing::BackingOff { why: Why { detail, .. }, .. }
+            | Standing::Refused { detail, .. }
+            | Standing::LoginRequired { detail } => Some(detail),
+        }
+    }
+}
+
+fn backing_off(until: Deadline, detail: String) -> Standing {
+    Standing::BackingOff { until, why: Why { cause: Cause::BackingOff, detail, parent: false } }
+}
+
+fn of_parent(cause: Cause, detail: String) -> Why {
+    Why { cause, detail, parent: true }
+}

@@ -1,0 +1,65 @@
+//! The store that ends with the process.
+//!
+//! Knows records in memory and one lock per chain, so that sources of one recipe and reloads share a token. What a
+//! server rotates is lost at a restart; it says so once.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::Record;
+
+/// Entries beyond which those that nobody needs are swept out; subjects come and go.
+const SWEEP_ABOVE: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    chains: Mutex<HashMap<String, Entry>>,
+    warned: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    record: Option<Record>,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Records {
+    pub(super) fn load(&self, chain: &str) -> Option<Record> {
+        self.chains().get(chain)?.record.clone()
+    }
+
+    pub(super) async fn lock(&self, chain: &str) -> OwnedMutexGuard<()> {
+        let lock = Arc::clone(&self.chains().entry(chain.to_owned()).or_default().lock);
+        lock.lock_owned().await
+    }
+
+    pub(super) fn save(&self, chain: &str, record: Record) {
+        if record.refresh_token.is_some() && !record.spending && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                token = %record.name,
+                "the server issued a refresh token and the store is kind = \"memory\": a restart loses it"
+            );
+        }
+        let mut chains = self.chains();
+        if chains.len() >= SWEEP_ABOVE && chains.len().is_power_of_two() {
+            let newest = record.obtained_at_ms;
+            // An entry whose lock somebody holds is in use, and the lock must stay the same one.
+            chains.retain(|_, entry| {
+                Arc::strong_count(&entry.lock) > 1
+                    || entry.record.as_ref().is_some_and(|record| !record.is_spent(newest))
+            });
+        }
+        chains.entry(chain.to_owned()).or_default().record = Some(record);
+    }
+
+    fn chains(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+        self.chains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
