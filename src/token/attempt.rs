@@ -200,7 +200,7 @@ async fn start(shared: &Shared, limit: &Arc<Limit>, want: &Want) -> Result<(Gran
             ask(shared, limit, || shared.grant.start(Start { subject, parent, rejected })).await
         }
     };
-    let held = parent.token(PARENT_PATIENCE).await.map_err(Setback::Parent)?;
+    let held = parent.lend(PARENT_PATIENCE).await.map_err(Setback::Parent)?;
     let outcome = with(&held).await;
     let refused = matches!(&outcome, Err(Setback::Failed(failure)) if failure.fault == Fault::ParentRefused);
     let (outcome, held) = if refused && may_blame(shared, &held) {

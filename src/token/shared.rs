@@ -122,6 +122,13 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
+    pub(super) fn may_be_doubted(&self, held: &Held) -> bool {
+        let course = self.course();
+        let current = self.held.load();
+        let gone = current.as_ref().is_none_or(|current| current.generation != held.generation);
+        gone || course.may_be_doubted(self.now(), held.is_accepted())
+    }
+
     pub(super) fn due(&self) -> Due {
         let now = self.now();
         let held = self.usable(now).map(|held| (held.expires, held.is_accepted()));

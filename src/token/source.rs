@@ -52,6 +52,11 @@ impl TokenSource {
         self.wait(0, Duration::ZERO, patience).await
     }
 
+    /// [`TokenSource::token`] for a chained attempt, which waits for the end of a short backoff too.
+    pub(super) async fn lend(&self, patience: Duration) -> Result<Arc<Held>, Unavailable> {
+        self.wait(0, schedule::REPLACEMENT_GRACE, patience).await
+    }
+
     /// Drops exactly `rejected`, and nothing if a newer one is held.
     pub fn reject(&self, rejected: &Held) {
         self.shared.reject(rejected);
@@ -84,9 +89,9 @@ impl TokenSource {
         }
     }
 
-    /// Whether a child that was refused with `held` may have it replaced.
+    /// Whether a child that was refused with `held` may have it replaced. One that is gone already costs nothing.
     pub(super) fn may_be_doubted(&self, held: &Held) -> bool {
-        self.shared.course().may_be_doubted(self.shared.now(), held.is_accepted())
+        self.shared.may_be_doubted(held)
     }
 
     async fn wait(&self, above: u64, grace: Duration, patience: Duration) -> Result<Arc<Held>, Unavailable> {

@@ -22,8 +22,8 @@ const REPLACEMENT_EVERY: Duration = Duration::from_secs(10);
 /// The bucket's level above which no more fit in.
 const REPLACEMENTS_FULL: Duration = Duration::from_secs(10 * (REPLACEMENTS_AT_ONCE as u64 - 1));
 
-/// A parent whose tokens were rejected this often, none accepted between, is not made to get another by a child.
-const MOST_STRIKES_TO_DOUBT: u32 = 3;
+/// How far apart the tokens of a parent may be doubted that nobody accepted: children alone must not keep it in backoff.
+const UNACCEPTED_DOUBT_EVERY: Duration = Duration::from_secs(60);
 
 /// The states that users see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +208,7 @@ impl Course {
     pub(super) fn rejected(&mut self, now: Moment, token: Secret, accepted: bool, asks: bool, chance: f64) {
         self.rejected = Some(Rejected { token, at: now });
         self.wanted = true;
-        if accepted {
+        if accepted && self.replacements_lately(now).is_zero() {
             self.strikes = 0;
         }
         if accepted && self.takes_replacement(now) {
@@ -235,7 +235,8 @@ impl Course {
     pub(super) fn may_be_doubted(&self, now: Moment, accepted: bool) -> bool {
         matches!(self.standing, Standing::Usable { .. })
             && self.replacements_lately(now) <= REPLACEMENTS_FULL
-            && (accepted || self.strikes < MOST_STRIKES_TO_DOUBT)
+            && (accepted
+                || self.rejected.as_ref().is_none_or(|last| now.since(last.at) >= UNACCEPTED_DOUBT_EVERY))
     }
 
     /// Whether one more token may be replaced at once, and takes that right: a leaky bucket.

@@ -64,6 +64,8 @@ impl Store {
                 let (reader, name) = (Arc::clone(folder), chain.to_owned());
                 let (found, damage) = match blocking(move || reader.load(&name)).await {
                     Err(damage) if damage.is_damage() => {
+                        let (aside, name) = (Arc::clone(folder), chain.to_owned());
+                        blocking(move || aside.set_aside(&name)).await?;
                         (file::Found { record: None, whole: false }, Some(damage))
                     }
                     found => (found?, None),

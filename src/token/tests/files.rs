@@ -114,7 +114,7 @@ async fn r142_a_crash_while_a_refresh_token_is_spent_does_not_send_it_again_wher
         .lock(CHAIN)
         .await
         .unwrap()
-        .save(Record { lifetime_ms: 1, spending: true, ..record(1) })
+        .save(Record { lifetime_ms: 0, spending: true, ..record(1) })
         .await
         .unwrap();
     for (can_start, sent) in [(false, Some("r1")), (true, None)] {
@@ -127,7 +127,7 @@ async fn r142_a_crash_while_a_refresh_token_is_spent_does_not_send_it_again_wher
             .lock(CHAIN)
             .await
             .unwrap()
-            .save(Record { lifetime_ms: 1, spending: true, ..record(1) })
+            .save(Record { lifetime_ms: 0, spending: true, ..record(1) })
             .await
             .unwrap();
     }
