@@ -18,3 +18,6 @@ pub use exchange::{Worker, exchange};
 pub use failure::{Failure, Kind};
 pub use replay::Budget;
 pub use routes::{Entry, Route, RouteTable, Row, Settings};
+
+#[cfg(test)]
+mod tests;

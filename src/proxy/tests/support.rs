@@ -1,0 +1,251 @@
+//! A raw origin, a raw application and a worker between them.
+
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::spawn_local,
+};
+
+use crate::{
+    clock::Clock,
+    proxy::{Budget, Entry, Route, Settings, Worker, exchange, rejection::Rule},
+    telemetry::Metrics,
+    token::Supply,
+    upstream::{Endpoint, Origin as Place, Protocol, client::Limits, tls},
+};
+
+/// Runs a test on a worker's kind of runtime; a test that hangs fails.
+pub fn run(test: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test).await.expect("it hangs") });
+}
+
+/// One connection of a raw origin or a raw application.
+pub struct Wire {
+    socket: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Wire {
+    pub fn new(socket: TcpStream) -> Self {
+        Self { socket, read: Vec::new() }
+    }
+
+    /// The next message head, blank line included; empty at the end of the connection.
+    pub async fn head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                return String::from_utf8(self.read.drain(..end + 4).collect()).unwrap();
+            }
+            if self.more().await == 0 {
+                return String::new();
+            }
+        }
+    }
+
+    /// The next `len` octets.
+    pub async fn octets(&mut self, len: usize) -> Vec<u8> {
+        while self.read.len() < len {
+            assert_ne!(self.more().await, 0, "the connection ended early");
+        }
+        self.read.drain(..len).collect()
+    }
+
+    /// A whole request with a body of known length or in chunks (as it came, framing included).
+    pub async fn request(&mut self) -> Option<(String, Vec<u8>)> {
+        let head = self.head().await;
+        if head.is_empty() {
+            return None;
+        }
+        let lower = head.to_ascii_lowercase();
+        let body = if let Some(at) = lower.find("content-length: ") {
+            let digits: String = lower[at + 16..].chars().take_while(char::is_ascii_digit).collect();
+            self.octets(digits.parse().unwrap()).await
+        } else if lower.contains("transfer-encoding: chunked") {
+            while !self.read.ends_with(b"0\r\n\r\n") {
+                assert_ne!(self.more().await, 0, "the body was cut");
+            }
+            std::mem::take(&mut self.read)
+        } else {
+            Vec::new()
+        };
+        Some((head, body))
+    }
+
+    /// Everything until the other side closes.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await > 0 {}
+        std::mem::take(&mut self.read)
+    }
+
+    pub async fn more(&mut self) -> usize {
+        self.socket.read_buf(&mut self.read).await.unwrap_or(0)
+    }
+
+    pub async fn say(&mut self, octets: impl AsRef<[u8]>) {
+        self.socket.write_all(octets.as_ref()).await.unwrap();
+    }
+}
+
+/// A raw origin: `serve` is called for each connection, with its number from 0.
+pub struct Origin {
+    pub port: u16,
+}
+
+impl Origin {
+    pub async fn with<F: Future<Output = ()> + 'static>(serve: impl Fn(usize, Wire) -> F + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        spawn_local(async move {
+            for number in 0.. {
+                let (socket, _) = listener.accept().await.unwrap();
+                spawn_local(serve(number, Wire::new(socket)));
+            }
+        });
+        Self { port }
+    }
+
+    /// Answers every request of every connection as `answer` says, given how many there were before, and writes down
+    /// what it saw.
+    pub async fn answering(answer: impl Fn(usize, &str) -> Vec<u8> + 'static) -> (Self, Seen) {
+        let (seen, answer) = (Seen::default(), Rc::new(answer));
+        let log = seen.clone();
+        let origin = Self::with(move |_, mut wire| {
+            let (log, answer) = (log.clone(), Rc::clone(&answer));
+            log.connections.set(log.connections.get() + 1);
+            async move {
+                while let Some((head, body)) = wire.request().await {
+                    let number = log.requests.borrow().len();
+                    log.requests.borrow_mut().push((head.clone(), body));
+                    wire.say(answer(number, &head)).await;
+                }
+            }
+        })
+        .await;
+        (origin, seen)
+    }
+}
+
+/// What an origin saw, over all connections.
+#[derive(Clone, Default)]
+pub struct Seen {
+    pub requests: Rc<RefCell<Vec<(String, Vec<u8>)>>>,
+    pub connections: Rc<Cell<usize>>,
+}
+
+impl Seen {
+    pub fn count(&self) -> usize {
+        self.requests.borrow().len()
+    }
+
+    pub fn head(&self, number: usize) -> String {
+        self.requests.borrow()[number].0.clone()
+    }
+
+    pub fn body(&self, number: usize) -> Vec<u8> {
+        self.requests.borrow()[number].1.clone()
+    }
+}
+
+/// Settings as the configuration's defaults would be, with short times.
+pub fn settings() -> Settings {
+    Settings {
+        name: "api".into(),
+        base: String::new(),
+        headers: Vec::new(),
+        response_timeout: Duration::from_secs(10),
+        token_timeout: Duration::from_secs(5),
+        body_timeout: Duration::from_secs(10),
+        replay_limit: 64 << 10,
+        keep_authorization: false,
+        preserve_host: false,
+        token_invalid: Rule::defaults(),
+        connections: Limits {
+            idle_connections: 8,
+            idle_timeout: Duration::from_secs(10),
+            greatest_age: Duration::from_secs(60),
+        },
+    }
+}
+
+pub fn route_to(port: u16, settings: Settings, supply: Option<Supply>) -> Rc<Route> {
+    route_with(port, Protocol::Http1, settings, supply)
+}
+
+pub fn route_with(port: u16, protocol: Protocol, settings: Settings, supply: Option<Supply>) -> Rc<Route> {
+    let origin = Place::of(&format!("http://127.0.0.1:{port}").parse().unwrap()).unwrap();
+    let endpoint =
+        Endpoint::new(origin, &tls::Settings::default(), protocol, Duration::from_secs(5)).unwrap();
+    Route::new(Arc::new(settings), endpoint, supply, Metrics::default().upstream("api")).unwrap()
+}
+
+/// A worker with one listener, as the ingress will build it.
+pub struct Proxy {
+    pub port: u16,
+    pub budget: Budget,
+}
+
+impl Proxy {
+    pub async fn to(origin: &Origin) -> Self {
+        Self::at(Entry::One(route_to(origin.port, settings(), None))).await
+    }
+
+    pub async fn at(entry: Entry) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let budget = Budget::new(1 << 20);
+        let worker = Rc::new(Worker { clock: Clock::system(), budget: budget.clone() });
+        spawn_local(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (entry, worker) = (entry.clone(), Rc::clone(&worker));
+                let service = service_fn(move |request| {
+                    let (entry, worker) = (entry.clone(), Rc::clone(&worker));
+                    async move { Ok::<_, Infallible>(exchange(&entry, &worker, request).await) }
+                });
+                let mut http = hyper::server::conn::http1::Builder::new();
+                let connection =
+                    http.preserve_header_case(true).serve_connection(TokioIo::new(socket), service);
+                spawn_local(async move { drop(connection.await) });
+            }
+        });
+        Self { port, budget }
+    }
+
+    pub async fn connect(&self) -> Wire {
+        Wire::new(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap())
+    }
+
+    /// Sends one raw request and returns everything that came until the connection closed.
+    pub async fn ask(&self, request: impl AsRef<[u8]>) -> String {
+        let mut wire = self.connect().await;
+        wire.say(request).await;
+        String::from_utf8_lossy(&wire.rest().await).into_owned()
+    }
+
+    /// A GET that asks for the connection to be closed.
+    pub async fn get(&self, path: &str) -> String {
+        self.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
+    }
+}
+
+/// A plain 200.
+pub fn ok() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()
+}
+
+pub fn status_of(answer: &str) -> u16 {
+    answer.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
