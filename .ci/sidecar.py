@@ -1,5 +1,6 @@
 """What a schema cannot say about the rendered manifests: `sidecar.py RENDERED.yaml`."""
 
+import re
 import sys
 
 import yaml
@@ -9,6 +10,7 @@ with open(sys.argv[1], encoding="utf-8") as rendered:
 
 deployments = [o for o in objects if o["kind"] == "Deployment"]
 names = {(o["kind"], o["metadata"]["name"]) for o in objects}
+configurations = "".join(o["data"]["bearward.toml"] for o in objects if o["kind"] == "ConfigMap")
 assert deployments, "no Deployment"
 
 for deployment in deployments:
@@ -24,6 +26,9 @@ for deployment in deployments:
     assert security["capabilities"]["drop"] == ["ALL"] and "add" not in security["capabilities"]
     assert security["seccompProfile"]["type"] == "RuntimeDefault"
     assert "memory" in first["resources"]["limits"]
+
+    for address in re.findall(r"http://(127\.0\.0\.1:\d+)", str(pod["containers"])):
+        assert f'"{address}"' in configurations, f"the application uses {address}, where nothing listens"
 
     volumes = {v["name"]: v for v in pod["volumes"]}
     for mount in first["volumeMounts"]:
