@@ -50,3 +50,11 @@ async fn a_configuration_with_a_mistake_is_told_apart() {
     assert_ne!(text, mistaken);
     assert_eq!(check(&mistaken).await.status, Some(78));
 }
+
+#[test]
+fn a_shipped_store_is_a_folder_below_what_is_mounted() {
+    for path in files("deploy", "toml") {
+        let text = read(&path);
+        assert!(text.contains("path = \"/var/lib/bearward/store\""), "{}", path.display());
+    }
+}
