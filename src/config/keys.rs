@@ -61,10 +61,6 @@ const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, doc }
 }
 
-/// The grant types of this version.
-pub(super) const GRANT_TYPES: &[&str] =
-    &["client_credentials", "password", "refresh_token", "request", "static"];
-
 /// The grant types of later versions, and what works today.
 pub(super) const LATER_GRANT_TYPES: &[(&str, &str)] = &[
     (
@@ -285,6 +281,11 @@ pub(super) const TOKEN: &[Key] = &[
     ALLOW_CLEARTEXT,
     key("tls", Kind::Table(TLS), "TLS towards the token endpoint."),
     key("connect_timeout", Kind::Duration, "Until a connection to the token endpoint stands. Default: 5s."),
+    key(
+        "token_request_timeout",
+        Kind::Duration,
+        "Until the token endpoint's whole answer is there. Default: 30s.",
+    ),
     key(
         "default_lifetime",
         Kind::Duration,

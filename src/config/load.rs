@@ -10,14 +10,7 @@ use std::{
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
-use super::{
-    Config, Problems, keys,
-    problems::Problem,
-    reader::Reader,
-    source::Source,
-    validate::{self, Grants},
-};
-use crate::oauth::grant::GRANTS;
+use super::{Config, Problems, keys, problems::Problem, reader::Reader, source::Source, validate};
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -72,7 +65,7 @@ impl Config {
     /// # Errors
     /// As there.
     pub fn parse_with(text: &str, name: &str, env: Environment<'_>) -> Result<Loaded, Problems> {
-        read(text, name, env, GRANTS)
+        read(text, name, env)
     }
 }
 
@@ -83,7 +76,7 @@ pub fn digest(content: &[u8]) -> [u8; 32] {
     octets
 }
 
-pub(super) fn read(text: &str, name: &str, env: Environment<'_>, grants: Grants) -> Result<Loaded, Problems> {
+fn read(text: &str, name: &str, env: Environment<'_>) -> Result<Loaded, Problems> {
     let mut source = Source::new(name, text);
     let (document, syntax) = DeTable::parse_recoverable(text);
     source.mask(document.get_ref(), keys::FILE, !syntax.is_empty());
@@ -92,7 +85,7 @@ pub(super) fn read(text: &str, name: &str, env: Environment<'_>, grants: Grants)
     if !syntax.is_empty() {
         return Err(with_syntax(reader, &syntax));
     }
-    let config = validate::config(&mut reader, &file, grants);
+    let config = validate::config(&mut reader, &file);
     let Reader { problems, files, .. } = reader;
     let (errors, warnings) = problems.sorted();
     match config {
@@ -111,11 +104,12 @@ fn with_syntax(reader: Reader<'_>, syntax: &[toml::de::Error]) -> Problems {
     let lines: Vec<_> = places.iter().map(|place| place.line).collect();
     problems.without_lines(&lines);
     for (error, place) in syntax.iter().zip(places) {
-        problems.push(
-            Problem::error(format!("this is not TOML: {}", error.message()))
-                .at(place)
-                .fix("texts stand in quotes, lists in [ ], tables in { } or below a [header]"),
-        );
+        let fix = match error.message() {
+            message if message.starts_with("duplicate key") => "it is there twice: remove one of the two",
+            _ => "texts stand in quotes, lists in [ ], tables in { } or below a [header]",
+        };
+        let title = format!("this is not TOML: {}", error.message());
+        problems.push(Problem::error(title).at(place).fix(fix));
     }
     problems.sorted().0
 }

@@ -143,14 +143,15 @@ impl Problem {
     }
 }
 
-/// The origin is written out because columns are those of the file, not of its masked line.
-fn shown(place: &Place, kind: AnnotationKind) -> [annotate_snippets::Element<'_>; 2] {
+fn shown(place: &Place, kind: AnnotationKind) -> Vec<annotate_snippets::Element<'_>> {
     let label = (!place.label.is_empty()).then_some(place.label.as_str());
-    [
-        Origin::path(&place.file).line(place.line).char_column(place.column).into(),
-        Snippet::source(&place.excerpt)
-            .line_start(place.line)
-            .annotation(kind.span(place.marked.clone()).label(label))
-            .into(),
-    ]
+    let snippet = Snippet::source(&place.excerpt)
+        .line_start(place.line)
+        .annotation(kind.span(place.marked.clone()).label(label));
+    let column = place.excerpt[..place.marked.start].chars().count() + 1;
+    if column == place.column {
+        return vec![snippet.path(&place.file).into()];
+    }
+    // A mask in front of the mark has moved it: the column shown is the file's.
+    vec![Origin::path(&place.file).line(place.line).char_column(place.column).into(), snippet.into()]
 }

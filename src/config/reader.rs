@@ -3,7 +3,12 @@
 //! Knows `keys` and reports every unknown key, wrong type, wrong format and unreadable secret with its place. Does not know
 //! which keys a table needs or how they fit together (`validate`).
 
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::PathBuf,
+};
 
 use toml::{
     Spanned,
@@ -36,6 +41,8 @@ pub(super) struct Table {
     /// Where it begins.
     pub at: Range<usize>,
     entries: BTreeMap<&'static str, Entry>,
+    /// Keys that an unknown one was most likely meant to be.
+    mistyped: BTreeSet<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,9 +69,10 @@ impl<'a> Reader<'a> {
         keys: &'static [Key],
     ) -> Table {
         let mut entries = BTreeMap::new();
+        let mut mistyped = BTreeSet::new();
         for (written, value) in table {
             let Some(key) = find(keys, written.get_ref()) else {
-                self.unknown(name, written, keys);
+                mistyped.extend(self.unknown(name, written, keys));
                 continue;
             };
             if let Kind::Later(instead) = key.kind {
@@ -83,7 +91,7 @@ impl<'a> Reader<'a> {
             };
             entries.insert(key.name, entry);
         }
-        Table { name: name.to_owned(), at, entries }
+        Table { name: name.to_owned(), at, entries, mistyped }
     }
 
     /// Reads a table of tables whose names are the user's.
@@ -103,6 +111,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+        named.sort_by_key(|(_, table)| table.at.start);
         named
     }
 
@@ -118,16 +127,24 @@ impl<'a> Reader<'a> {
         self.report(problem, at.0, at.1);
     }
 
-    fn unknown(&mut self, table: &str, written: &Spanned<std::borrow::Cow<'_, str>>, keys: &[Key]) {
+    /// Reports an unknown key; the key that it was most likely meant to be.
+    fn unknown(
+        &mut self,
+        table: &str,
+        written: &Spanned<Cow<'_, str>>,
+        keys: &'static [Key],
+    ) -> Option<&'static str> {
         let name = written.get_ref();
         let place =
             if table.is_empty() { "at the top of the file".to_owned() } else { format!("in [{table}]") };
         let known = keys.iter().filter(|key| !matches!(key.kind, Kind::Later(_))).map(|key| key.name);
-        let fix = match nearest(name, known.clone()) {
+        let near = nearest(name, known.clone());
+        let fix = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
         };
         self.report(Problem::error(format!("unknown key `{name}` {place}")).fix(fix), written.span(), "");
+        near
     }
 }
 
@@ -140,9 +157,9 @@ impl Table {
         self.entries.get(key)?.value.as_ref()
     }
 
-    /// Whether the key is there, be its value right or wrong.
+    /// Whether the key is there, be its value right or wrong, its name mistyped or not.
     pub fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+        self.entries.contains_key(key) || self.mistyped.contains(key)
     }
 
     /// Where a key's value stands; the table's own place where the key is absent.

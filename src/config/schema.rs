@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, Key, Kind};
+use crate::oauth::grant::GRANTS;
 
 /// The JSON Schema (draft 2020-12) of `bearward.toml`, indented, with a newline at its end.
 pub fn schema() -> String {
@@ -29,12 +30,16 @@ fn table(keys: &[Key]) -> Value {
 }
 
 fn described(key: &Key) -> Value {
-    let mut value =
-        if key.name == "grant_type" { json!({ "enum": keys::GRANT_TYPES }) } else { shape(key.kind) };
+    let mut value = if key.name == "grant_type" { grant_types() } else { shape(key.kind) };
     if let Some(value) = value.as_object_mut() {
         value.insert("description".to_owned(), Value::from(key.doc));
     }
     value
+}
+
+fn grant_types() -> Value {
+    let names: Vec<_> = GRANTS.iter().map(|(name, _)| *name).collect();
+    json!({ "enum": names })
 }
 
 fn shape(kind: Kind) -> Value {

@@ -66,6 +66,10 @@ impl Reader<'_> {
             }
             (Kind::Secret, _) => return secrets::read(self, key.name, value),
             (Kind::Rules, _) => return self.rules(path, value),
+            (Kind::Table(_) | Kind::Named(_), other) => Err(Wrong {
+                problem: format!("must be a table, not {}", article(other)),
+                fix: format!("write [{path}] and its keys on the lines below it"),
+            }),
             (kind, value) => self.plain(kind, value),
         };
         match read {
@@ -100,8 +104,7 @@ impl Reader<'_> {
                 _ => return Err(of_type(value, "a table", "{ name = \"value\" }")),
             },
             Kind::Fields => Value::Fields(fields(value)?),
-            Kind::Table(_) | Kind::Named(_) => return Err(of_type(value, "a table", "{ key = \"value\" }")),
-            Kind::Secret | Kind::Rules | Kind::Later(_) => {
+            Kind::Table(_) | Kind::Named(_) | Kind::Secret | Kind::Rules | Kind::Later(_) => {
                 return Err(wrong("cannot stand here", "remove it"));
             }
         })

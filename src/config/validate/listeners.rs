@@ -87,6 +87,8 @@ fn origin(reader: &mut Reader<'_>, table: &Table, written: &str) -> Option<Strin
 pub(super) fn distinct(reader: &mut Reader<'_>, file: &Table) {
     let own = ["admin", "gateway"].iter().filter_map(|name| file.table(name));
     let tables = own.chain(file.named("upstreams").iter().map(|(_, table)| table));
+    let mut tables: Vec<_> = tables.collect();
+    tables.sort_by_key(|table| table.at("listen").start);
     let mut seen: Vec<(&Listen, &Table)> = Vec::new();
     for table in tables {
         let Some(Value::Listen(address)) = table.value("listen") else { continue };

@@ -16,19 +16,15 @@ use super::{
     problems::Problem,
     reader::{Reader, Table},
 };
-use crate::oauth::grant::FromKeys;
-
-/// Grant types and what reads their keys.
-pub(super) type Grants = &'static [(&'static str, FromKeys)];
 
 /// Validates a whole file. `None`, or problems in the reader, where it is wrong.
-pub(super) fn config(reader: &mut Reader<'_>, file: &Table, grants: Grants) -> Option<Config> {
+pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
     let limits = limits(file.table("limits"));
     let log = log(file.table("log"));
     let store = store(reader, file.table("store"));
     let admin = listeners::own(reader, file, "admin");
     let gateway = listeners::own(reader, file, "gateway");
-    let tokens = tokens::all(reader, file, grants, &store);
+    let tokens = tokens::all(reader, file, &store);
     let upstreams = upstreams::all(reader, file);
     listeners::distinct(reader, file);
     let workers = usize::try_from(file.number("workers").unwrap_or(1)).ok()?;

@@ -1,36 +1,59 @@
-//! `tls = { … }`: PEM files -> roots and an identity that fit together.
+//! `tls = { … }`: PEM files -> certificates and keys, and an endpoint that can be made with them.
+//!
+//! Knows files and their places in the configuration. Whether certificates and keys fit is `upstream`'s to say.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use rustls::{
-    RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    sign::CertifiedKey,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::{
     config::{
         problems::Problem,
         reader::{Reader, Table},
     },
-    upstream::tls::Settings,
+    upstream::{
+        Endpoint, Origin, Protocol,
+        tls::{Settings, SettingsError},
+    },
 };
 
 type Identity = Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
+
+/// An endpoint with these settings; what does not fit is reported where it is written.
+pub(super) fn endpoint(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    origin: &Origin,
+    settings: &Settings,
+    protocol: Protocol,
+    connect_timeout: Duration,
+) -> Option<Arc<Endpoint>> {
+    let error = match Endpoint::new(origin.clone(), settings, protocol, connect_timeout) {
+        Ok(endpoint) => return Some(endpoint),
+        Err(error) => error,
+    };
+    let (key, fix) = match &error {
+        SettingsError::Roots(_) => ("ca", "name a PEM file of CA certificates"),
+        SettingsError::Identity(_) => ("key", "name the private key that `certificate` was made for"),
+        SettingsError::ServerName(_) => ("server_name", "set it to a host name, for example \"api.example\""),
+        SettingsError::Provider(_) => ("tls", "this is a fault of this build of bearward: please report it"),
+    };
+    let at = table.table("tls").filter(|tls| tls.has(key)).map_or(table.at("tls"), |tls| tls.at(key));
+    reader.report(Problem::error(error.to_string()).fix(fix), at, "");
+    None
+}
 
 /// Reads the `tls` table of a token or an upstream; the defaults where it has none. `None` where a problem was reported.
 pub(super) fn settings(reader: &mut Reader<'_>, table: &Table) -> Option<Settings> {
     let Some(tls) = table.table("tls") else {
         return (!table.has("tls")).then(Settings::default);
     };
-    let roots = tls.path("ca").map(|path| roots(reader, tls, path));
+    let roots = tls.path("ca").map(|path| certificates(reader, tls, "ca", path));
     let identity = identity(reader, tls);
-    let server_name = tls.text("server_name").map(|name| server_name(reader, tls, name));
     Some(Settings {
         roots: transposed(roots)?,
         identity: transposed(identity)?,
-        server_name: transposed(server_name)?,
+        server_name: tls.text("server_name").map(str::to_owned),
     })
 }
 
@@ -41,19 +64,6 @@ fn transposed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
         None => Some(None),
         Some(value) => value.map(Some),
     }
-}
-
-fn roots(reader: &mut Reader<'_>, tls: &Table, path: &PathBuf) -> Option<Vec<CertificateDer<'static>>> {
-    let roots = certificates(reader, tls, "ca", path)?;
-    let mut store = RootCertStore::empty();
-    for root in &roots {
-        if let Err(error) = store.add(root.clone()) {
-            let title = format!("`ca` holds a certificate that cannot be a root: {error}");
-            reader.report(Problem::error(title).fix("name a PEM file of CA certificates"), tls.at("ca"), "");
-            return None;
-        }
-    }
-    Some(roots)
 }
 
 #[expect(clippy::option_option, reason = "absent, wrong and right are three things")]
@@ -77,32 +87,14 @@ fn identity(reader: &mut Reader<'_>, tls: &Table) -> Option<Option<Identity>> {
     };
     let chain = certificates(reader, tls, "certificate", chain);
     let key = private_key(reader, tls, key);
-    Some(fitting(reader, tls, chain, key))
-}
-
-fn fitting(
-    reader: &mut Reader<'_>,
-    tls: &Table,
-    chain: Option<Vec<CertificateDer<'static>>>,
-    key: Option<PrivateKeyDer<'static>>,
-) -> Option<Identity> {
-    let (chain, key) = (chain?, key?);
-    match CertifiedKey::from_der(chain.clone(), key.clone_key(), &aws_lc_rs::default_provider()) {
-        Ok(_) => Some(Arc::new((chain, key))),
-        Err(error) => {
-            let title = format!("`certificate` and `key` do not go together: {error}");
-            let fix = "name the private key that the certificate was made for";
-            reader.report(Problem::error(title).fix(fix), tls.at("key"), "");
-            None
-        }
-    }
+    Some(chain.zip(key).map(Arc::new))
 }
 
 fn certificates(
     reader: &mut Reader<'_>,
     tls: &Table,
     key: &str,
-    path: &PathBuf,
+    path: &Path,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let pem = pem(reader, tls, key, path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
@@ -116,7 +108,7 @@ fn certificates(
     }
 }
 
-fn private_key(reader: &mut Reader<'_>, tls: &Table, path: &PathBuf) -> Option<PrivateKeyDer<'static>> {
+fn private_key(reader: &mut Reader<'_>, tls: &Table, path: &Path) -> Option<PrivateKeyDer<'static>> {
     let pem = pem(reader, tls, "key", path)?;
     PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| {
@@ -127,15 +119,10 @@ fn private_key(reader: &mut Reader<'_>, tls: &Table, path: &PathBuf) -> Option<P
         .ok()
 }
 
-fn pem(
-    reader: &mut Reader<'_>,
-    tls: &Table,
-    key: &str,
-    path: &PathBuf,
-) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+fn pem(reader: &mut Reader<'_>, tls: &Table, key: &str, path: &Path) -> Option<zeroize::Zeroizing<Vec<u8>>> {
     match fs::read(path) {
         Ok(pem) => {
-            reader.files.push(path.clone());
+            reader.files.push(path.to_owned());
             Some(zeroize::Zeroizing::new(pem))
         }
         Err(error) => {
@@ -145,13 +132,4 @@ fn pem(
             None
         }
     }
-}
-
-fn server_name(reader: &mut Reader<'_>, tls: &Table, name: &str) -> Option<String> {
-    if ServerName::try_from(name).is_ok() {
-        return Some(name.to_owned());
-    }
-    let problem = Problem::error("`server_name` is no host name").fix("for example \"api.example\"");
-    reader.report(problem, tls.at("server_name"), "");
-    None
 }

@@ -14,6 +14,8 @@ use crate::{
     upstream::{Endpoint, Protocol},
 };
 
+/// What is needed of a client depends on it.
+const METHOD: &str = "token_endpoint_auth_method";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The keys of one table, preset values underneath.
@@ -39,7 +41,9 @@ impl<'k, 'r> TokenKeys<'k, 'r> {
     }
 
     fn need(&mut self, key: &'static str, fix: &str) {
-        if !self.table.has(key) {
+        let undecided = self.table.has(METHOD) && self.table.text(METHOD).is_none();
+        let credential = matches!(key, "client_id" | "client_secret");
+        if !self.table.has(key) && !(credential && undecided) {
             missing(self.reader, self.table, key, fix);
         }
     }
@@ -94,13 +98,8 @@ impl Keys for TokenKeys<'_, '_> {
         let tls = tls::settings(self.reader, self.table);
         let (url, origin) = parsed?;
         let patience = self.table.duration("connect_timeout").unwrap_or(CONNECT_TIMEOUT);
-        match Endpoint::new(origin, &tls?, Protocol::Auto, patience) {
-            Ok(endpoint) => Some((url, endpoint)),
-            Err(problem) => {
-                self.wrong("tls", &problem.to_string(), "");
-                None
-            }
-        }
+        let endpoint = tls::endpoint(self.reader, self.table, &origin, &tls?, Protocol::Auto, patience)?;
+        Some((url, endpoint))
     }
 
     fn wrong(&mut self, key: &'static str, problem: &str, fix: &str) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::HeaderName;
 
-use super::{Grants, check_name, missing, token_keys::TokenKeys};
+use super::{check_name, missing, token_keys::TokenKeys};
 use crate::{
     config::{
         Store, SubjectsOf, Token, keys, presets,
@@ -12,7 +12,10 @@ use crate::{
         reader::{Reader, Table, nearest},
         values::Value,
     },
-    oauth::{Grant, grant::FromKeys},
+    oauth::{
+        Grant,
+        grant::{FromKeys, GRANTS},
+    },
     token::Policy,
 };
 
@@ -28,17 +31,12 @@ const COMMON: &[&str] =
     &["preset", "grant_type", "default_lifetime", "refresh_at", "acquire", "token_timeout"];
 
 /// Reads every recipe; `None` where one is wrong.
-pub(super) fn all(
-    reader: &mut Reader<'_>,
-    file: &Table,
-    grants: Grants,
-    store: &Store,
-) -> Option<BTreeMap<Arc<str>, Token>> {
+pub(super) fn all(reader: &mut Reader<'_>, file: &Table, store: &Store) -> Option<BTreeMap<Arc<str>, Token>> {
     let named = file.named("tokens");
     let mut tokens = Some(BTreeMap::new());
     for (name, table) in named {
         check_name(reader, name, table.at.clone());
-        match one(reader, table, grants) {
+        match one(reader, table) {
             Some(token) => {
                 warn_of_memory(reader, table, &*token.grant, store);
                 tokens = tokens.map(|mut tokens| {
@@ -53,13 +51,13 @@ pub(super) fn all(
     tokens
 }
 
-fn one(reader: &mut Reader<'_>, written: &Table, grants: Grants) -> Option<Token> {
+fn one(reader: &mut Reader<'_>, written: &Table) -> Option<Token> {
     let mut table = written.clone();
     presets::under_token(&mut table);
     let table = &table;
     let subjects = subjects(reader, table);
     let policy = policy(table, subjects.as_ref().is_some_and(Option::is_some));
-    let (grant_type, from_keys) = grant_type(reader, table, grants)?;
+    let (grant_type, from_keys) = grant_type(reader, table)?;
     let mut keys = TokenKeys::new(reader, table);
     let grant = from_keys(&mut keys);
     let mut read = keys.into_asked();
@@ -87,16 +85,16 @@ fn one(reader: &mut Reader<'_>, written: &Table, grants: Grants) -> Option<Token
     })
 }
 
-fn grant_type(reader: &mut Reader<'_>, table: &Table, grants: Grants) -> Option<(String, FromKeys)> {
-    let names = || grants.iter().map(|(name, _)| *name);
+fn grant_type(reader: &mut Reader<'_>, table: &Table) -> Option<(String, FromKeys)> {
+    let names = || GRANTS.iter().map(|(name, _)| *name);
     let list = || names().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let Some(grant_type) = table.text("grant_type") else {
-        if !table.has("grant_type") {
+        if !table.has("grant_type") && (!table.has("preset") || table.text("preset").is_some()) {
             missing(reader, table, "grant_type", &format!("add grant_type, one of {}, or a preset", list()));
         }
         return None;
     };
-    if let Some((_, from_keys)) = grants.iter().find(|(name, _)| *name == grant_type) {
+    if let Some((_, from_keys)) = GRANTS.iter().find(|(name, _)| *name == grant_type) {
         return Some((grant_type.to_owned(), *from_keys));
     }
     let at = table.at("grant_type");
@@ -218,7 +216,8 @@ fn parents(reader: &mut Reader<'_>, named: &[(String, Table)]) {
             way.push(at);
             next = table_of(at).and_then(|table| table.text("authorize_with"));
         }
-        if next == Some(name.as_str()) {
+        let first = way.iter().all(|other| *other >= name.as_str());
+        if next == Some(name.as_str()) && first {
             way.push(name);
             let title = format!("these tokens wait for each other: {}", way.join(" -> "));
             let fix = "one of them must be got without the others";

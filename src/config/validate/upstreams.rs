@@ -74,6 +74,9 @@ fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream>
         let problem = Problem::error("`tls` means nothing with an http:// URL");
         reader.report(problem.fix("use https://, or remove `tls`"), table.at("tls"), "");
     }
+    let tls = tls?;
+    let connect_timeout = table.duration("connect_timeout").unwrap_or(Duration::from_secs(5));
+    tls::endpoint(reader, table, &origin, &tls, protocol(table), connect_timeout)?;
     Some(Upstream {
         origin,
         base,
@@ -83,8 +86,8 @@ fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream>
         host: host.flatten(),
         headers,
         protocol: protocol(table),
-        tls: tls?,
-        connect_timeout: table.duration("connect_timeout").unwrap_or(Duration::from_secs(5)),
+        tls,
+        connect_timeout,
         response_timeout: table.duration("response_timeout").unwrap_or(Duration::from_secs(60)),
         token_timeout: token_timeout(file, table),
         replay_limit: table
@@ -113,6 +116,9 @@ fn destination(reader: &mut Reader<'_>, table: &Table) -> Option<(Origin, String
 #[expect(clippy::option_option, reason = "absent, wrong and right are three things")]
 fn token(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Option<Arc<str>>> {
     let Some(name) = table.text("token") else { return Some(None) };
+    if file.has("tokens") && file.value("tokens").is_none() {
+        return None;
+    }
     let tokens = file.named("tokens");
     if tokens.iter().all(|(known, _)| known != name) {
         unknown(reader, name, tokens, table.at("token"));

@@ -1,0 +1,228 @@
+//! What a valid file means.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{parse, wrong};
+use crate::{
+    config::{Config, Listen, Store, load},
+    proxy::rejection::Rule,
+};
+
+fn config(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{problems}")).config
+}
+
+const UPSTREAM: &str = "[upstreams.a]\nurl = \"https://a.example/base/\"\nlisten = \"localhost:0\"\n";
+
+#[test]
+fn an_upstream_alone_is_a_configuration() {
+    let config = config(UPSTREAM);
+    let upstream = &config.upstreams["a"];
+    assert_eq!(
+        (upstream.origin.to_string().as_str(), upstream.base.as_str()),
+        ("https://a.example", "/base")
+    );
+    assert_eq!(upstream.token, None);
+    assert_eq!(upstream.listen.as_ref().unwrap().address, Listen::Tcp("127.0.0.1:0".parse().unwrap()));
+    assert_eq!((upstream.replay_limit, upstream.token_timeout), (65_536, Duration::from_secs(10)));
+    assert_eq!(upstream.token_invalid, Rule::defaults());
+    assert_eq!(config.workers.get(), 1);
+    assert_eq!(config.store, Store::File("/home/tester/.local/state/bearward".into()));
+}
+
+#[test]
+fn listens_are_addresses_names_of_loopback_and_sockets() {
+    for (written, meant) in [
+        ("[::1]:80", Listen::Tcp("[::1]:80".parse().unwrap())),
+        ("localhost:81", Listen::Tcp("127.0.0.1:81".parse().unwrap())),
+        ("unix:/run/b.sock", Listen::Unix(PathBuf::from("/run/b.sock"))),
+    ] {
+        let config = config(&format!("{UPSTREAM}[admin]\nlisten = \"{written}\"\n"));
+        assert_eq!(config.admin.unwrap().address, meant);
+    }
+}
+
+#[test]
+fn rules_come_alone_or_in_a_list() {
+    let rules = |written: &str| {
+        config(&format!("{UPSTREAM}token_invalid = {written}\n")).upstreams["a"].token_invalid.clone()
+    };
+    assert_eq!(rules("\"never\""), []);
+    assert_eq!(rules("\"any-401\""), [Rule::Any401]);
+    let [Rule::Body { status, pointer, equals }, Rule::Challenge] =
+        &rules("[{ status = 403, pointer = \"/code\", equals = \"dead\" }, \"challenge\"]")[..]
+    else {
+        panic!("two rules")
+    };
+    assert_eq!((status.as_u16(), pointer.as_str(), equals.as_str()), (403, "/code", "dead"));
+}
+
+#[test]
+fn the_upstreams_patience_wins_over_the_tokens() {
+    let text = "[tokens.t]\ngrant_type = \"static\"\naccess_token = \"x\"\ntoken_timeout = \"3s\"\n
+        [upstreams.a]\nurl = \"https://a.example\"\nlisten = \"localhost:0\"\ntoken = \"t\"\n
+        [upstreams.b]\nurl = \"https://a.example\"\nlisten = \"localhost:0\"\ntoken = \"t\"\ntoken_timeout = \"4s\"\n";
+    let config = config(text);
+    assert_eq!(config.upstreams["a"].token_timeout, Duration::from_secs(3));
+    assert_eq!(config.upstreams["b"].token_timeout, Duration::from_secs(4));
+}
+
+#[test]
+fn cleartext_is_allowed_on_loopback_and_where_it_is_allowed() {
+    config("[upstreams.a]\nurl = \"http://127.0.0.1:1\"\nlisten = \"localhost:0\"\n");
+    config("[upstreams.a]\nurl = \"http://a.example\"\nlisten = \"localhost:0\"\nallow_cleartext = true\n");
+    assert!(
+        wrong("[upstreams.a]\nurl = \"http://a.example\"\nlisten = \"localhost:0\"\n")
+            .contains("allow_cleartext")
+    );
+}
+
+#[test]
+fn a_subject_is_told_by_its_field_where_the_recipe_mentions_one() {
+    let text = "[tokens.bank]\npreset = \"cybrid\"\nclient_id = \"b\"\nclient_secret = \"s\"\nscope = [\"customers:read\", \"customers:write\"]\n
+        [tokens.customer]\npreset = \"cybrid\"\ngrant_type = \"request\"\nauthorize_with = \"bank\"\nbody = { customer_guid = \"{subject}\", scopes = [\"trades:read\"] }\n";
+    let config = config(text);
+    let customer = &config.tokens["customer"];
+    let subjects = customer.subjects.as_ref().unwrap();
+    assert_eq!((subjects.header.as_str(), subjects.most), ("x-bearward-subject", 10_000));
+    assert_eq!(customer.authorize_with.as_deref(), Some("bank"));
+    assert_eq!(customer.grant.endpoint(), Some("https://id.sandbox.cybrid.app/api/customer_tokens"));
+    assert!(!customer.policy.eager, "nobody is there yet to get a token for");
+    assert!(config.tokens["bank"].policy.eager);
+}
+
+#[test]
+fn presets_know_their_endpoints_and_the_users_keys_win() {
+    let text = r#"
+        [tokens.till]
+        preset = "inventorum"
+        client_id = "c"
+        client_secret = "s"
+        refresh_token = "r"
+        [tokens.old_till]
+        preset = "inventorum"
+        grant_type = "password"
+        client_id = "c"
+        client_secret = "s"
+        username = "u"
+        password = "p"
+        [tokens.shop]
+        preset = "shopware"
+        base_url = "https://shop.example/"
+        client_id = "c"
+        client_secret = "s"
+        [tokens.admin]
+        preset = "shopware"
+        base_url = "https://shop.example"
+        grant_type = "password"
+        username = "u"
+        password = "p"
+        [tokens.staging]
+        preset = "cymbio"
+        base_url = "https://cymbio3-api-staging.cym.bio"
+        client_id = "c"
+        client_secret = "s"
+        username = "u"
+        password = "p"
+        scope = "read:orders write:inventory"
+        [tokens.supplier]
+        preset = "apicbase"
+        grant_type = "client_credentials"
+        client_id = "c"
+        client_secret = "s"
+        [upstreams.till]
+        preset = "inventorum"
+        listen = "localhost:0"
+        headers = { x-app = "till" }
+    "#;
+    let config = config(text);
+    let endpoint = |name: &str| config.tokens[name].grant.endpoint().unwrap().to_owned();
+    assert_eq!(endpoint("till"), "https://app.inventorum.com/api/auth/token/");
+    assert_eq!(endpoint("old_till"), "https://app.inventorum.com/api/auth/token/");
+    assert_eq!(endpoint("shop"), "https://shop.example/api/oauth/token");
+    assert_eq!(endpoint("admin"), "https://shop.example/api/oauth/token");
+    assert_eq!(endpoint("staging"), "https://cymbio3-api-staging.cym.bio/oauth/token");
+    assert_eq!(endpoint("supplier"), "https://api.apicbase.com/oauth/token/");
+    let till = &config.upstreams["till"];
+    assert_eq!(till.origin.to_string(), "https://app.inventorum.com");
+    assert_eq!(till.token, None, "a preset brings no token");
+    let mut names: Vec<_> = till.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["accept", "x-app"]);
+}
+
+#[test]
+fn r141_the_password_grant_and_a_forgetful_store_are_warned_about() {
+    let text = "[store]\nkind = \"memory\"\n[tokens.a]\npreset = \"inventorum\"\ngrant_type = \"password\"\nclient_id = \"c\"\nclient_secret = \"s\"\nusername = \"u\"\npassword = \"p\"\n
+        [tokens.b]\npreset = \"inventorum\"\nclient_id = \"c\"\nclient_secret = \"s\"\nrefresh_token = \"r\"\n";
+    let warnings = parse(&format!("{text}{UPSTREAM}")).unwrap().warnings;
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(warnings.to_string());
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_file_that_everybody_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "canary\n").unwrap();
+    let text =
+        format!("{UPSTREAM}[tokens.a]\ngrant_type = \"static\"\naccess_token = {{ file = \"token\" }}\n");
+    let name = folder.path().join("bearward.toml");
+    let warnings = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        Config::parse_with(&text, name.to_str().unwrap(), &super::env).unwrap().warnings
+    };
+    assert!(warnings(0o600).is_empty());
+    let warnings = warnings(0o644);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings.to_string().contains("chmod 600") && !warnings.to_string().contains("canary"));
+}
+
+#[test]
+fn the_file_is_found_where_it_was_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bearward/bearward.toml");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, UPSTREAM).unwrap();
+    let set = |name: &'static str, value: &std::path::Path| {
+        let value = value.to_str().unwrap().to_owned();
+        move |asked: &str| (asked == name).then(|| value.clone())
+    };
+    let loaded = Config::load_with(Some(&path), &|_| None).unwrap();
+    assert_eq!((loaded.path.as_path(), loaded.digest), (path.as_path(), load::digest(UPSTREAM.as_bytes())));
+    let by_variable = set("BEARWARD_CONFIG", &path);
+    assert_eq!(Config::load_with(None, &by_variable).unwrap().path, path);
+    let by_folder = set("XDG_CONFIG_HOME", folder.path());
+    assert_eq!(Config::load_with(None, &by_folder).unwrap().path, path);
+    let elsewhere = folder.path().join("other.toml");
+    assert!(
+        Config::load_with(Some(&elsewhere), &by_folder).unwrap_err().to_string().contains("does not exist")
+    );
+}
+
+#[test]
+fn certificates_are_read_and_must_fit_their_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["b.example".to_owned()]).unwrap();
+    write("c.pem", &made.cert.pem());
+    write("k.pem", &made.signing_key.serialize_pem());
+    write("other.pem", &other.signing_key.serialize_pem());
+    let name = folder.path().join("bearward.toml");
+    let parse = |key: &str| {
+        let text = format!(
+            "{UPSTREAM}tls = {{ ca = \"c.pem\", certificate = \"c.pem\", key = \"{key}\", server_name = \"a.example\" }}\n"
+        );
+        Config::parse_with(&text, name.to_str().unwrap(), &super::env)
+    };
+    let loaded = parse("k.pem").unwrap();
+    let tls = &loaded.config.upstreams["a"].tls;
+    assert!(tls.roots.as_ref().is_some_and(|roots| roots.len() == 1) && tls.identity.is_some());
+    assert_eq!(loaded.files.len(), 3);
+    assert!(parse("other.pem").unwrap_err().to_string().contains("cannot be used together"));
+    assert!(parse("c.pem").unwrap_err().to_string().contains("holds no private key"));
+}
