@@ -24,7 +24,9 @@ pub(super) enum Kind {
     /// `"text"`, `{ env = "NAME" }` or `{ file = "/path" }`.
     Secret,
     Duration,
-    Size,
+    Size {
+        least: u64,
+    },
     Bool,
     Integer {
         least: u64,
@@ -151,10 +153,15 @@ const STORE: &[Key] = &[
 const LIMITS: &[Key] = &[
     key(
         "replay_memory",
-        Kind::Size,
+        Kind::Size { least: 0 },
         "Request bodies held for replays, over all requests; beyond it they are streamed. Default: 64MiB.",
     ),
-    key("head_size", Kind::Size, "The largest request head. Default: 64KiB."),
+    // Less than 8 KiB is no buffer that hyper takes.
+    key(
+        "head_size",
+        Kind::Size { least: 8 << 10 },
+        "The largest request head, 8KiB at least. Default: 64KiB.",
+    ),
     key(
         "head_fields",
         Kind::Integer { least: 1, most: 10_000 },
@@ -338,7 +345,11 @@ pub(super) const UPSTREAM: &[Key] = &[
         Kind::Duration,
         "How long a request waits for a token; wins over the token's. Default: 10s.",
     ),
-    key("replay_limit", Kind::Size, "A longer request body is streamed, and not replayed. Default: 64KiB."),
+    key(
+        "replay_limit",
+        Kind::Size { least: 0 },
+        "A longer request body is streamed, and not replayed. Default: 64KiB.",
+    ),
     key("allow_origins", Kind::Texts, "Browser origins that may use `listen`; none by default."),
     key(
         "allow_hosts",

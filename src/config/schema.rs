@@ -56,7 +56,7 @@ fn shape(kind: Kind) -> Value {
         Kind::Duration => {
             json!({ "type": "string", "pattern": "^[0-9][0-9a-z.]*$", "examples": ["30s", "5m", "1h30m"] })
         }
-        Kind::Size => {
+        Kind::Size { .. } => {
             json!({ "type": "string", "pattern": "^[0-9.]+ ?[kKmMgG]?i?[bB]?$", "examples": ["64KiB"] })
         }
         Kind::Bool => json!({ "type": "boolean" }),

@@ -90,7 +90,7 @@ impl Reader<'_> {
             }
             Kind::Listen => Value::Listen(listen(value)?),
             Kind::Duration => Value::Duration(duration(value)?),
-            Kind::Size => Value::Number(size(value)?),
+            Kind::Size { least } => Value::Number(size(value, least)?),
             Kind::Bool => {
                 Value::Flag(value.as_bool().ok_or_else(|| of_type(value, "true or false", "true"))?)
             }
@@ -146,12 +146,13 @@ impl Reader<'_> {
                 self.report(Problem::error(title).fix(fix), at.clone(), "");
             }
         }
-        let (pointer, equals) = (table.text("pointer")?, table.text("equals")?);
-        if !pointer.starts_with('/') {
+        let pointer = table.text("pointer").filter(|pointer| pointer.starts_with('/'));
+        if pointer.is_none() && table.text("pointer").is_some() {
             let problem = Problem::error("`pointer` must be a JSON pointer (RFC 6901)");
-            self.report(problem.fix("begin it with /, for example \"/error/key\""), table.at("pointer"), "");
-            return None;
+            let fix = "begin it with /, for example \"/error/key\"";
+            self.report(problem.fix(fix), table.at("pointer"), "");
         }
+        let (pointer, equals) = (pointer?, table.text("equals")?);
         let status = u16::try_from(table.number("status").unwrap_or(401)).ok()?;
         let status = StatusCode::from_u16(status).ok()?;
         Some(vec![Rule::Body { status, pointer: pointer.to_owned(), equals: equals.to_owned() }])
@@ -209,16 +210,16 @@ fn duration(value: &DeValue<'_>) -> Read<Duration> {
     Ok(duration)
 }
 
-fn size(value: &DeValue<'_>) -> Read<u64> {
-    const EXAMPLES: &str = "\"64KiB\", \"2MiB\" or \"0B\"";
+fn size(value: &DeValue<'_>, least: u64) -> Read<u64> {
+    const EXAMPLES: &str = "\"64KiB\", \"2MiB\" or \"500B\"";
+    const MOST: u64 = 1 << 40;
     let text = text(value, "a size", EXAMPLES)?;
-    let octets = text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
-    match octets {
-        Some(octets) if text.ends_with(['B', 'b', 'K', 'M', 'G', 'k', 'm', 'g']) && octets <= 1 << 40 => {
-            Ok(octets)
-        }
-        Some(octets) if octets > 1 << 40 => {
-            Err(wrong("is larger than 1TiB", format!("write for example {EXAMPLES}")))
+    let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+    match text.parse::<bytesize::ByteSize>().map(|size| size.as_u64()) {
+        Ok(octets) if has_unit && (least..=MOST).contains(&octets) => Ok(octets),
+        Ok(_) if has_unit => {
+            let least = format!("{}KiB", least >> 10);
+            Err(wrong("is out of range", format!("{least} to 1024GiB is possible")))
         }
         _ => Err(wrong("is no size", format!("write for example {EXAMPLES}"))),
     }
@@ -353,4 +354,39 @@ fn json(value: &DeValue<'_>) -> Read<serde_json::Value> {
             Json::Object(table.iter().map(member).collect::<Read<_>>()?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with<T>(text: &str, read: impl Fn(&DeValue<'_>) -> Read<T>) -> Option<T> {
+        read(&DeValue::String(text.into())).ok()
+    }
+
+    #[test]
+    fn durations_have_units_and_last() {
+        for (written, seconds) in
+            [("30s", 30.0), ("5m", 300.0), ("1h30m", 5400.0), ("500ms", 0.5), ("2h", 7200.0)]
+        {
+            assert_eq!(with(written, duration).map(|span| span.as_secs_f64()), Some(seconds), "{written}");
+        }
+        for written in ["", "30", "0s", "-5s", "s", "5 parsecs", "1h ago", "PT5M", "99999999h", "1e9s", "٣s"]
+        {
+            assert_eq!(with(written, duration), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units_and_bounds() {
+        for (written, octets) in
+            [("64KiB", 65_536), ("2MiB", 2 << 20), ("500B", 500), ("0B", 0), ("1kB", 1000)]
+        {
+            assert_eq!(with(written, |value| size(value, 0)), Some(octets), "{written}");
+        }
+        for written in ["", "64", "-1KiB", "KiB", "64 pages", "2TiB", "1e30B"] {
+            assert_eq!(with(written, |value| size(value, 0)), None, "{written}");
+        }
+        assert_eq!(with("4KiB", |value| size(value, 8192)), None);
+    }
 }

@@ -21,7 +21,7 @@ macro_rules! mistakes {
         #[test]
         fn $name() {
             insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-                insta::assert_snapshot!(wrong(&$text));
+                insta::assert_snapshot!(wrong($text.as_ref()));
             });
         }
     )*};
@@ -43,7 +43,7 @@ mistakes! {
     a_wrong_type_says_what_is_there: and("[gateway]\nlisten = 8080\n"),
     a_table_where_a_value_belongs: but("url    = \"https://shop.example\"", "url = { host = \"shop.example\" }"),
     a_value_where_a_table_belongs: "workers = 1\nstore = \"memory\"\n".to_owned() + SHOP,
-    a_token_that_is_no_table: "[tokens]\nshop = \"abc\"\n".to_owned(),
+    a_token_that_is_no_table: "[tokens]\nshop = \"abc\"\n",
     a_missing_key_points_at_its_table: but("client_id      = \"app\"\n", ""),
     a_missing_url: but("url    = \"https://shop.example\"\n", ""),
     a_missing_grant_type: but("grant_type     = \"client_credentials\"\n", ""),
@@ -52,6 +52,8 @@ mistakes! {
     a_duration_without_a_unit: but("token  =", "response_timeout = 60\ntoken  ="),
     a_duration_that_is_none: but("token  =", "response_timeout = \"soon\"\ntoken  ="),
     a_size_that_is_none: but("token  =", "replay_limit = \"64 pages\"\ntoken  ="),
+    a_size_out_of_range: and("[limits]\nhead_size = \"1KiB\"\n"),
+    a_mask_in_front_of_the_mark_moves_no_column: and("tls = { password = \"abc\", serter_name = \"x\" }\n"),
     a_choice_that_is_none: and("[log]\nlevel = \"inof\"\n"),
     a_listen_without_an_address: but("127.0.0.1:8102", ":8102"),
     a_listen_beyond_loopback: but("127.0.0.1:8102", "0.0.0.0:8102"),

@@ -43,7 +43,7 @@ impl<'k, 'r> TokenKeys<'k, 'r> {
     fn need(&mut self, key: &'static str, fix: &str) {
         let undecided = self.table.has(METHOD) && self.table.text(METHOD).is_none();
         let credential = matches!(key, "client_id" | "client_secret");
-        if !self.table.has(key) && !(credential && undecided) {
+        if !(self.table.has(key) || credential && undecided) {
             missing(self.reader, self.table, key, fix);
         }
     }
