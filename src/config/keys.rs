@@ -15,6 +15,8 @@ pub(super) struct Key {
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
+    /// The name of a token; one who takes it for the token itself writes a secret there.
+    TokenName,
     /// A URL; user information and query are masked in excerpts.
     Url,
     /// A path, relative to the configuration file's folder.
@@ -260,7 +262,7 @@ pub(super) const TOKEN: &[Key] = &[
         Kind::Object,
         "grant_type = \"request\": the JSON body; \"{subject}\" stands for the subject.",
     ),
-    key("authorize_with", Kind::Text, "grant_type = \"request\": the token that goes on this request."),
+    key("authorize_with", Kind::TokenName, "grant_type = \"request\": the token that goes on this request."),
     key(
         "subject_header",
         Kind::Text,
@@ -318,7 +320,7 @@ pub(super) const UPSTREAM: &[Key] = &[
         "Fills what it knows of a provider's API; any key of this table overrides it. The token is named by `token`.",
     ),
     key("url", Kind::Url, "scheme://host[:port][/base]."),
-    key("token", Kind::Text, "The name of the token that is set; absent: forwarded without one."),
+    key("token", Kind::TokenName, "The name of the token that is set; absent: forwarded without one."),
     key("listen", Kind::Listen, "A port of its own: ADDRESS:PORT or unix:/path."),
     key("path", Kind::Text, "Its path prefix on the gateway; stripped."),
     key("host", Kind::Text, "Its Host on the gateway."),

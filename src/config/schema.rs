@@ -45,7 +45,7 @@ fn grant_types() -> Value {
 fn shape(kind: Kind) -> Value {
     let text = || json!({ "type": "string", "minLength": 1 });
     match kind {
-        Kind::Text | Kind::Url | Kind::File | Kind::Listen => text(),
+        Kind::Text | Kind::TokenName | Kind::Url | Kind::File | Kind::Listen => text(),
         Kind::Secret => json!({ "oneOf": [
             text(),
             {

@@ -57,13 +57,18 @@ impl Source {
         let line = &text[from..to];
         let masks = self.masks_of_line(from, line);
         let (excerpt, map) = masked(line, &masks);
-        let marked_from = map(start.min(to) - from);
-        let marked_to = map(end.min(to) - from).max(marked_from);
+        let marked_to = map(end.min(to) - from);
+        // A column inside of a mask would tell how long the secret is.
+        let offset = start.min(to) - from;
+        let inside =
+            |mask: &&Range<usize>| mask.start < offset && (offset < mask.end || mask.end == line.len());
+        let offset = masks.iter().find(inside).map_or(offset, |mask| mask.start);
+        let marked_from = map(offset);
         Place {
             file: self.name.to_string(),
             line: text[..from].matches('\n').count() + 1,
-            column: text[from..start.min(to)].chars().count() + 1,
-            marked: marked_from..marked_to,
+            column: line[..offset].chars().count() + 1,
+            marked: marked_from..marked_to.max(marked_from),
             excerpt,
             label: label.into(),
         }
@@ -155,7 +160,8 @@ fn unclear(line: &str, before: &str) -> Option<Range<usize>> {
         return whole;
     }
     let name = path.rsplit('.').next().unwrap_or(path).trim();
-    if harmless(name) && !value.contains(['=', '{', '#', '?']) {
+    let alone = !value.contains(['=', '{', '#', '?']) && value.matches(['"', '\'']).count() <= 2;
+    if harmless(name) && alone {
         return None;
     }
     let from = path.len() + 1 + (value.len() - value.trim_start().len());
@@ -174,7 +180,13 @@ fn harmless(name: &str) -> bool {
         && known.all(|key| {
             !matches!(
                 key.kind,
-                Kind::Secret | Kind::Object | Kind::Fields | Kind::Table(_) | Kind::Named(_) | Kind::Later(_)
+                Kind::TokenName
+                    | Kind::Secret
+                    | Kind::Object
+                    | Kind::Fields
+                    | Kind::Table(_)
+                    | Kind::Named(_)
+                    | Kind::Later(_)
             )
         })
 }
@@ -196,6 +208,7 @@ fn mask_table(table: &DeTable<'_>, keys: &[Key], masks: &mut Vec<Range<usize>>) 
                 }
             }
             (Kind::Rules, _) => {}
+            (Kind::TokenName, DeValue::String(name)) if !is_name(name) => mask_leaves(value, masks),
             (Kind::Secret, DeValue::Table(table)) => mask_reference(table, masks),
             (Kind::Secret | Kind::Object | Kind::Fields | Kind::Table(_) | Kind::Named(_), _) => {
                 mask_leaves(value, masks);
@@ -228,6 +241,11 @@ pub(super) fn is_variable_name(text: &str) -> bool {
     let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let lower = |c: char| c.is_ascii_lowercase() || c == '_';
     !text.is_empty() && text.len() <= 64 && (text.chars().all(upper) || text.chars().all(lower))
+}
+
+/// Whether a text looks like the name of a table rather than like a token.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
 /// Whether a text looks like a path rather than like a secret.

@@ -84,7 +84,9 @@ impl Reader<'_> {
 
     fn plain(&self, kind: Kind, value: &DeValue<'_>) -> Read<Value> {
         Ok(match kind {
-            Kind::Text | Kind::Url => Value::Text(text(value, "a text", "\"…\"")?.to_owned()),
+            Kind::Text | Kind::TokenName | Kind::Url => {
+                Value::Text(text(value, "a text", "\"…\"")?.to_owned())
+            }
             Kind::File => {
                 Value::Path(self.source.folder().join(text(value, "the path of a file", "\"/path\"")?))
             }

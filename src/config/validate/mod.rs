@@ -15,6 +15,7 @@ use super::{
     Config, Limits, Log, LogFormat, Store,
     problems::Problem,
     reader::{Reader, Table},
+    source::is_name,
 };
 
 /// Validates a whole file. `None`, or problems in the reader, where it is wrong.
@@ -96,9 +97,8 @@ fn missing(reader: &mut Reader<'_>, table: &Table, key: &str, fix: &str) {
 
 /// Names are labels of metrics and stand in answers.
 fn check_name(reader: &mut Reader<'_>, name: &str, at: Range<usize>) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if name.is_empty() || !name.chars().all(plain) {
+    if name.is_empty() || !is_name(name) {
         let problem = Problem::error("this cannot be a name");
-        reader.report(problem.fix("letters, digits, _, - and . make one"), at, "");
+        reader.report(problem.fix("at most 40 letters, digits, _, - and . make one"), at, "");
     }
 }

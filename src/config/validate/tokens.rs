@@ -10,6 +10,7 @@ use crate::{
         Store, SubjectsOf, Token, keys, presets,
         problems::Problem,
         reader::{Reader, Table, nearest},
+        source::is_name,
         values::Value,
     },
     oauth::{
@@ -128,14 +129,14 @@ fn meaningless(
     if key == "client_secret" && table.has(METHOD) && table.text(METHOD).is_none() {
         return;
     }
-    let method = match table.text(METHOD) {
+    let (method, choose) = match table.text(METHOD) {
         Some(method) if key == "client_secret" || key == "basic_encoding" => {
-            format!(" and {METHOD} = \"{method}\"")
+            (format!(" and {METHOD} = \"{method}\""), METHOD)
         }
-        _ => String::new(),
+        _ => (String::new(), "grant_type"),
     };
     let problem = Problem::error(format!("`{key}` means nothing with grant_type = \"{grant_type}\"{method}"));
-    reader.report(problem.fix("remove it, or choose another grant type"), at, "");
+    reader.report(problem.fix(format!("remove it, or choose another {choose}")), at, "");
 }
 
 fn policy(table: &Table, per_subject: bool) -> Policy {
@@ -233,6 +234,11 @@ pub(super) fn unknown(
     named: &[(String, Table)],
     at: std::ops::Range<usize>,
 ) {
+    if !is_name(name) {
+        let problem = Problem::error("this is not the name of a [tokens.NAME]");
+        reader.report(problem.fix("write the table's NAME here, and the token itself in that table"), at, "");
+        return;
+    }
     let names = || named.iter().map(|(name, _)| name.as_str());
     let fix = match nearest(name, names()) {
         Some(near) => format!("did you mean \"{near}\"?"),
