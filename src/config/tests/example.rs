@@ -85,3 +85,91 @@ fn the_schema_knows_what_the_reader_knows() {
     assert_eq!(*methods, known);
     assert!(token["properties"].get("issuer").is_none(), "a later version's key is no key of this one");
 }
+
+/// Every key outside of tokens (whose grants are asked what they read) with a value that is not its default.
+const EFFECTS: &[(&str, &str, &str)] = &[
+    ("", "workers", "3"),
+    ("log", "level", "\"trace\""),
+    ("log", "format", "\"json\""),
+    ("admin", "listen", "\"127.0.0.1:2\""),
+    ("admin", "allow_hosts", "[\"a\"]"),
+    ("admin", "allow_origins", "[\"https://a.example\"]"),
+    ("admin", "expose", "true"),
+    ("gateway", "listen", "\"127.0.0.1:2\""),
+    ("gateway", "allow_hosts", "[\"a\"]"),
+    ("gateway", "allow_origins", "[\"https://a.example\"]"),
+    ("gateway", "expose", "true"),
+    ("store", "kind", "\"memory\""),
+    ("store", "path", "\"/tmp/other\""),
+    ("limits", "replay_memory", "\"1MiB\""),
+    ("limits", "head_size", "\"9KiB\""),
+    ("limits", "head_fields", "9"),
+    ("limits", "head_timeout", "\"9s\""),
+    ("limits", "idle_timeout", "\"9s\""),
+    ("limits", "body_timeout", "\"9s\""),
+    ("limits", "connections", "9"),
+    ("limits", "idle_connections", "9"),
+    ("limits", "upstream_idle_timeout", "\"9s\""),
+    ("limits", "upstream_connection_age", "\"9s\""),
+    ("limits", "drain_timeout", "\"9s\""),
+    ("upstreams.a", "preset", "\"inventorum\""),
+    ("upstreams.a", "url", "\"https://b.example\""),
+    ("upstreams.a", "token", "\"t\""),
+    ("upstreams.a", "listen", "\"127.0.0.1:3\""),
+    ("upstreams.a", "path", "\"/a\""),
+    ("upstreams.a", "host", "\"a.local\""),
+    ("upstreams.a", "headers", "{ accept = \"text/plain\" }"),
+    ("upstreams.a", "http", "\"1\""),
+    ("upstreams.a", "tls", "{ server_name = \"b.example\" }"),
+    ("upstreams.a", "allow_cleartext", "true"),
+    ("upstreams.a", "connect_timeout", "\"9s\""),
+    ("upstreams.a", "response_timeout", "\"9s\""),
+    ("upstreams.a", "token_timeout", "\"9s\""),
+    ("upstreams.a", "replay_limit", "\"9KiB\""),
+    ("upstreams.a", "allow_origins", "[\"https://a.example\"]"),
+    ("upstreams.a", "allow_hosts", "[\"a\"]"),
+    ("upstreams.a", "expose", "true"),
+    ("upstreams.a", "keep_authorization", "true"),
+    ("upstreams.a", "preserve_host", "true"),
+    ("upstreams.a", "token_invalid", "\"never\""),
+];
+
+/// Keys that allow something and change nothing else; the mistakes hold them.
+const PERMISSIONS: &[&str] = &["expose", "allow_cleartext"];
+
+#[test]
+fn every_key_has_an_effect() {
+    let shown = |table: &str, key: &str, value: &str| {
+        let mut file: toml::Table = toml::from_str(
+            "[tokens.t]\ngrant_type = \"static\"\naccess_token = \"x\"\n[admin]\nlisten = \"127.0.0.1:0\"\n
+             [gateway]\nlisten = \"127.0.0.1:0\"\n[store]\n[log]\n[limits]\n[upstreams.a]\nurl = \"https://a.example\"\nlisten = \"127.0.0.1:0\"\n",
+        )
+        .unwrap();
+        let setting: toml::Table = toml::from_str(&format!("{key} = {value}")).unwrap();
+        let into = table
+            .split('.')
+            .filter(|name| !name.is_empty())
+            .fold(&mut file, |table, name| table.get_mut(name).and_then(toml::Value::as_table_mut).unwrap());
+        into.extend(setting);
+        let loaded = super::parse(&file.to_string()).unwrap_or_else(|problems| panic!("{problems}"));
+        format!("{:?}", loaded.config)
+    };
+    let unchanged = shown("", "workers", "1");
+    for (table, key, value) in EFFECTS.iter().filter(|(_, key, _)| !PERMISSIONS.contains(key)) {
+        assert_ne!(shown(table, key, value), unchanged, "{table}.{key} changes nothing");
+    }
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    for (table, at) in [
+        ("log", "/properties/log"),
+        ("admin", "/properties/admin"),
+        ("store", "/properties/store"),
+        ("gateway", "/properties/gateway"),
+        ("limits", "/properties/limits"),
+        ("upstreams.a", "/properties/upstreams/additionalProperties"),
+    ] {
+        for key in schema.pointer(at).unwrap()["properties"].as_object().unwrap().keys() {
+            let tried = EFFECTS.iter().any(|(tried, name, _)| *tried == table && name == key);
+            assert!(tried, "no effect of {table}.{key} is tried");
+        }
+    }
+}
