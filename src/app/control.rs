@@ -6,7 +6,8 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
     thread::JoinHandle,
@@ -70,6 +71,9 @@ pub(super) fn run(
 
 struct Control {
     path: PathBuf,
+    /// The certificates and keys that are part of the configuration.
+    files: Vec<PathBuf>,
+    /// Of the file and those others, as they were last read.
     digest: [u8; 32],
     config: Config,
     sources: Sources,
@@ -103,7 +107,8 @@ struct NewSockets {
 
 impl Control {
     async fn start(loaded: Loaded, addresses: Addresses) -> Result<Self, StartError> {
-        let Loaded { config, path, digest, .. } = loaded;
+        let Loaded { config, path, files, .. } = loaded;
+        let digest = digest_of(&path, &files).await.unwrap_or_default();
         let clock = Clock::system();
         let store = open_store(&config.store, &clock).map_err(StartError::Store)?;
         let engine = Engine::new(clock.clone(), store, Handle::current());
@@ -114,6 +119,7 @@ impl Control {
         let workers = spawn_workers(config.workers.get(), &config.limits, clock)?;
         let mut control = Self {
             path,
+            files,
             digest,
             config,
             sources,
@@ -154,18 +160,17 @@ impl Control {
         }
     }
 
-    /// Whether the file's content is another one than when it was last read. A file that cannot be read is not a change:
+    /// Whether a file's content is another one than when it was last read. A file that cannot be read is not a change:
     /// it may be in the middle of being replaced.
     async fn file_changed(&self) -> bool {
-        let content = tokio::fs::read(&self.path).await;
-        content.is_ok_and(|content| config::digest(&content) != self.digest)
+        digest_of(&self.path, &self.files).await.is_ok_and(|digest| digest != self.digest)
     }
 
     /// Reads the configuration and applies it, or says what is wrong with it and changes nothing.
     async fn reload(&mut self) {
-        if let Ok(content) = tokio::fs::read(&self.path).await {
+        if let Ok(digest) = digest_of(&self.path, &self.files).await {
             // Also where it turns out bad: it is reported once, not every two seconds.
-            self.digest = config::digest(&content);
+            self.digest = digest;
         }
         let loaded = match Config::load(Some(&self.path)) {
             Ok(loaded) => loaded,
@@ -190,7 +195,8 @@ impl Control {
                 "workers, [store] and [log] are read at start only: restart for them to take effect"
             );
         }
-        self.digest = loaded.digest;
+        self.digest = digest_of(&self.path, &loaded.files).await.unwrap_or_default();
+        self.files = loaded.files;
         let sources = Sources::build(&config.tokens, &self.engine, &self.metrics, Some(&self.sources));
         self.plan = match Plan::new(&config, &sources, &self.metrics, Some(&self.plan)) {
             Ok(plan) => Arc::new(plan),
@@ -296,6 +302,14 @@ impl Control {
         }
         tracing::info!("stopped");
     }
+}
+
+async fn digest_of(path: &Path, files: &[PathBuf]) -> io::Result<[u8; 32]> {
+    let mut content = tokio::fs::read(path).await?;
+    for file in files {
+        content.extend(tokio::fs::read(file).await?);
+    }
+    Ok(config::digest(&content))
 }
 
 /// Binds what `config` wants and is not there yet. Nothing stays bound where one address is not to be had.

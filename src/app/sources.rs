@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     config,
     telemetry::Metrics,
-    token::{Engine, Policy, Supply, TokenSource},
+    token::{Engine, Supply, TokenSource},
 };
 
 /// How long a refresh under way may take to end when everything stops: a token request's own limit.
@@ -27,9 +27,7 @@ struct Source {
 /// What must be the same for a source to live on.
 #[derive(Clone, Debug, PartialEq)]
 struct Recipe {
-    fingerprint: String,
-    policy: Policy,
-    subjects: Option<config::SubjectsOf>,
+    written: config::Written,
     parent: Option<Box<Recipe>>,
 }
 
@@ -75,12 +73,7 @@ impl Sources {
         let parent =
             token.authorize_with.as_ref().and_then(|parent| self.add(parent, tokens, metrics, previous));
         let (parent_recipe, parent) = parent.unzip();
-        let recipe = Recipe {
-            fingerprint: token.grant.identity(None).recipe,
-            policy: token.policy.clone(),
-            subjects: token.subjects.clone(),
-            parent: parent_recipe.map(Box::new),
-        };
+        let recipe = Recipe { written: token.written.clone(), parent: parent_recipe.map(Box::new) };
         let kept =
             previous.and_then(|previous| previous.by_name.get(name)).filter(|kept| kept.recipe == recipe);
         let supply = match kept {

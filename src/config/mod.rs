@@ -109,6 +109,16 @@ pub struct Token {
     pub subjects: Option<SubjectsOf>,
     /// How long a request waits for it, where its upstream does not say.
     pub token_timeout: Duration,
+    /// All that was written of it: a source whose recipe is written the same lives on across a reload.
+    pub written: Written,
+}
+
+/// The values of a token's table, its preset's included, and the content of its TLS files. Equal where nothing but
+/// comments, order and places differ; a secret file counts by its path, since it is read anew at each use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    table: reader::Table,
+    tls: tls::Settings,
 }
 
 /// Per-subject settings of a token.

@@ -148,6 +148,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        self.values().eq(other.values())
+    }
+}
+
 impl Table {
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key)
@@ -170,6 +176,11 @@ impl Table {
     /// The keys that the user wrote.
     pub fn written(&self) -> impl Iterator<Item = (&'static str, &Entry)> {
         self.entries.iter().filter(|(_, entry)| !entry.preset).map(|(key, entry)| (*key, entry))
+    }
+
+    /// The values without their places: what tells two tables apart whose comments and lines differ.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.entries.iter().filter_map(|(key, entry)| Some((*key, entry.value.as_ref()?)))
     }
 
     /// Puts a preset's values underneath; they stand where the preset is named.

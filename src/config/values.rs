@@ -18,7 +18,7 @@ use super::{
 use crate::{proxy::rejection::Rule, secret::SecretSource};
 
 /// A value in its type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
     Secret(SecretSource),

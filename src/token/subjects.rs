@@ -44,6 +44,11 @@ impl Subjects {
         self.sources.get_with(subject, || self.engine.spawn(recipe))
     }
 
+    /// The sources of the subjects seen lately, for looking at.
+    pub fn each(&self) -> impl Iterator<Item = TokenSource> {
+        self.sources.iter().map(|(_, source)| source)
+    }
+
     #[cfg(test)]
     pub(super) fn held(&self) -> u64 {
         self.sources.run_pending_tasks();

@@ -9,6 +9,8 @@ pub mod once;
 pub mod origin;
 mod pool;
 mod socket;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 
 pub use connect::{ConnectError, Connection, Endpoint, Io, Protocol};

@@ -11,7 +11,7 @@ use crate::{
     },
     oauth::Keys,
     secret::SecretSource,
-    upstream::{Endpoint, Protocol},
+    upstream::{Endpoint, Protocol, tls::Settings},
 };
 
 /// What is needed of a client depends on it.
@@ -23,16 +23,17 @@ pub(super) struct TokenKeys<'k, 'r> {
     reader: &'k mut Reader<'r>,
     table: &'k Table,
     asked: BTreeSet<&'static str>,
+    tls: Settings,
 }
 
 impl<'k, 'r> TokenKeys<'k, 'r> {
     pub fn new(reader: &'k mut Reader<'r>, table: &'k Table) -> Self {
-        Self { reader, table, asked: BTreeSet::new() }
+        Self { reader, table, asked: BTreeSet::new(), tls: Settings::default() }
     }
 
-    /// What was asked for.
-    pub fn into_asked(self) -> BTreeSet<&'static str> {
-        self.asked
+    /// What was asked for, and the content of the TLS files.
+    pub fn into_asked(self) -> (BTreeSet<&'static str>, Settings) {
+        (self.asked, self.tls)
     }
 
     fn ask(&mut self, key: &'static str) -> Option<&'k Value> {
@@ -96,9 +97,10 @@ impl Keys for TokenKeys<'_, '_> {
         self.asked.extend([key, "base_url", "allow_cleartext", "tls", "connect_timeout"]);
         let parsed = url::needed(self.reader, self.table, key);
         let tls = tls::settings(self.reader, self.table);
+        self.tls = tls?;
         let (url, origin) = parsed?;
         let patience = self.table.duration("connect_timeout").unwrap_or(CONNECT_TIMEOUT);
-        let endpoint = tls::endpoint(self.reader, self.table, &origin, &tls?, Protocol::Auto, patience)?;
+        let endpoint = tls::endpoint(self.reader, self.table, &origin, &self.tls, Protocol::Auto, patience)?;
         Some((url, endpoint))
     }
 

@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::{check_name, missing, token_keys::TokenKeys};
 use crate::{
     config::{
-        Store, SubjectsOf, Token, keys, presets,
+        Store, SubjectsOf, Token, Written, keys, presets,
         problems::Problem,
         reader::{Reader, Table, nearest},
         source::is_name,
@@ -61,7 +61,7 @@ fn one(reader: &mut Reader<'_>, written: &Table) -> Option<Token> {
     let (grant_type, from_keys) = grant_type(reader, table)?;
     let mut keys = TokenKeys::new(reader, table);
     let grant = from_keys(&mut keys);
-    let mut read = keys.into_asked();
+    let (mut read, tls) = keys.into_asked();
     read.extend(COMMON);
     if grant_type == CHAINED {
         read.extend(["authorize_with", "subject_header", "max_subjects"]);
@@ -82,6 +82,7 @@ fn one(reader: &mut Reader<'_>, written: &Table) -> Option<Token> {
         policy,
         authorize_with: table.text("authorize_with").map(Arc::from),
         subjects: subjects?,
+        written: Written { table: table.clone(), tls },
         token_timeout: table.duration("token_timeout").unwrap_or(TOKEN_TIMEOUT),
     })
 }

@@ -158,7 +158,7 @@ impl Answer {
     }
 
     /// Waits as long as it was told and makes the reply.
-    pub(super) async fn into_reply(self) -> Reply {
+    pub(crate) async fn into_reply(self) -> Reply {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }

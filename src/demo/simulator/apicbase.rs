@@ -216,7 +216,7 @@ impl Provider for Apicbase {
         }
         match desk.bearer(call) {
             Ok(access) => resource("apicbase", call, &access),
-            Err(standing) => challenge(standing.as_ref(), &json!({ "detail": "Invalid token." })),
+            Err(why) => challenge(why, &json!({ "detail": "Invalid token." })),
         }
     }
 }

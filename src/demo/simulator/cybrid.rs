@@ -98,7 +98,7 @@ impl Cybrid {
         call: &Call,
         desk: &mut Desk<'_>,
     ) -> Result<(Parameters, Grant), (&'static str, Answer)> {
-        let bank = desk.bearer(call).map_err(|standing| ("unauthorized", unauthorized(standing.as_ref())))?;
+        let bank = desk.bearer(call).map_err(|why| ("unauthorized", unauthorized(why)))?;
         for needed in ["customers:read", "customers:write"] {
             allowed(&bank, needed).map_err(|answer| ("insufficient_scope", answer))?;
         }
@@ -176,7 +176,7 @@ impl Provider for Cybrid {
         };
         let access = match desk.bearer(call) {
             Ok(access) => access,
-            Err(standing) => return unauthorized(standing.as_ref()),
+            Err(why) => return unauthorized(why),
         };
         match allowed(&access, needed) {
             Ok(()) => resource("cybrid", call, &access),
@@ -196,8 +196,8 @@ fn allowed(access: &Access, needed: &str) -> Result<(), Answer> {
     }
 }
 
-fn unauthorized(standing: Option<&super::Standing>) -> Answer {
-    challenge(standing, &body(StatusCode::UNAUTHORIZED, "invalid_token", "The token is not valid"))
+fn unauthorized(why: super::Unauthorized) -> Answer {
+    challenge(why, &body(StatusCode::UNAUTHORIZED, "invalid_token", "The token is not valid"))
 }
 
 fn error(status: StatusCode, code: &str, message: &str) -> Answer {

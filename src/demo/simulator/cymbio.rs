@@ -119,7 +119,7 @@ impl Provider for Cymbio {
                     header::WWW_AUTHENTICATE,
                     &format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\""),
                 ),
-            Err(standing) => challenge(standing.as_ref(), &json!({ "message": "Unauthorized" })),
+            Err(why) => challenge(why, &json!({ "message": "Unauthorized" })),
         }
     }
 }

@@ -13,7 +13,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 
 use super::{
-    Answer, Desk, Grant, Provider, Simulator, State, resource,
+    Answer, Desk, Grant, Provider, Simulator, State, Unauthorized, resource,
     server::ANY_PORT,
     tokens::{Access, Tokens, fresh},
     wire::{Call, Parameters, Refusal},
@@ -98,9 +98,9 @@ impl Inventorum {
                 "Accept must be application/json",
             ));
         }
-        desk.bearer(call).map_err(|standing| match standing {
-            Some(_) => fixed(StatusCode::UNAUTHORIZED, TOKEN_INVALID),
-            None => error(StatusCode::UNAUTHORIZED, "authentication.missing", "No token"),
+        desk.bearer(call).map_err(|why| match why {
+            Unauthorized::Dead => fixed(StatusCode::UNAUTHORIZED, TOKEN_INVALID),
+            Unauthorized::Bare => error(StatusCode::UNAUTHORIZED, "authentication.missing", "No token"),
         })
     }
 }

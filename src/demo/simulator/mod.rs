@@ -83,6 +83,15 @@ impl Grant {
     }
 }
 
+/// Why a request to the API is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unauthorized {
+    /// It carries no token.
+    Bare,
+    /// Its token is expired, taken back or unknown.
+    Dead,
+}
+
 /// What a provider's rules work with while they look at one request.
 struct Desk<'a> {
     tokens: &'a mut Tokens,
@@ -91,22 +100,20 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// The access token that a request carries, if it is good; what it is otherwise, counted. `None` where it carries
-    /// none.
-    fn bearer(&mut self, call: &Call) -> Result<Access, Option<Standing>> {
+    /// What the access token that a request carries allows; counted, where there is none or a dead one.
+    fn bearer(&mut self, call: &Call) -> Result<Access, Unauthorized> {
         let counts = &mut self.record.counts;
         let Some(token) = call.bearer() else {
             counts.bare_requests_seen += 1;
-            return Err(None);
+            return Err(Unauthorized::Bare);
         };
-        let standing = self.tokens.standing(token, self.now);
-        match standing {
+        match self.tokens.standing(token, self.now) {
             Standing::Alive(access) => return Ok(access),
             Standing::Expired => counts.expired_tokens_seen += 1,
             Standing::Revoked => counts.revoked_tokens_seen += 1,
             Standing::Unknown => counts.unknown_tokens_seen += 1,
         }
-        Err(Some(standing))
+        Err(Unauthorized::Dead)
     }
 
     /// Counts a refused refresh token.
@@ -339,10 +346,10 @@ fn api_answer(provider: &impl Provider, state: &mut State, call: Call) -> Answer
 }
 
 /// The answer of an API to a token that is no good, as RFC 6750 section 3.1 has it, with the provider's own `error` beside.
-fn challenge(standing: Option<&Standing>, error: &Value) -> Answer {
-    let challenge = match standing {
-        None => "Bearer realm=\"simulator\"",
-        Some(_) => "Bearer realm=\"simulator\", error=\"invalid_token\"",
+fn challenge(why: Unauthorized, error: &Value) -> Answer {
+    let challenge = match why {
+        Unauthorized::Bare => "Bearer realm=\"simulator\"",
+        Unauthorized::Dead => "Bearer realm=\"simulator\", error=\"invalid_token\"",
     };
     Answer::json(StatusCode::UNAUTHORIZED, error).field(header::WWW_AUTHENTICATE, challenge)
 }

@@ -124,9 +124,9 @@ impl Provider for Shopware {
         }
         match desk.bearer(call) {
             Ok(access) => resource("shopware", call, &access),
-            Err(standing) => {
+            Err(why) => {
                 let title = "The resource owner or authorization server denied the request.";
-                challenge(standing.as_ref(), &errors("401", title))
+                challenge(why, &errors("401", title))
             }
         }
     }
