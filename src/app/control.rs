@@ -101,7 +101,7 @@ struct OpenAdmin {
 /// Sockets bound for a configuration that is not applied yet.
 #[derive(Default)]
 struct NewSockets {
-    doors: Vec<(Socket, Bound)>,
+    doors: Vec<(String, Socket, Bound)>,
     admin: Option<Bound>,
 }
 
@@ -222,8 +222,8 @@ impl Control {
             }
         }
         let NewSockets { doors, admin: new_admin } = sockets;
-        for (socket, new) in doors {
-            tracing::info!(address = %new.address, "listening");
+        for (name, socket, new) in doors {
+            tracing::info!(name, address = %new.address, "listening");
             bound.insert(socket.clone(), new.address);
             for (share, unstarted) in shares.iter_mut().zip(new.sockets) {
                 share.insert(socket.clone(), unstarted);
@@ -261,7 +261,7 @@ impl Control {
         }
         let (Some(listener), Some(bound)) = (wanted, new) else { return };
         let Some(socket) = bound.sockets.into_iter().next() else { return };
-        tracing::info!(address = %bound.address, "the admin listener is up");
+        tracing::info!(name = "admin", address = %bound.address, "listening");
         let drain = CancellationToken::new();
         if let Err(error) =
             admin::serve(socket, listener, self.seen.clone(), self.metrics.clone(), drain.clone())
@@ -324,7 +324,7 @@ fn bind(
         let socket = Socket::new(name, &listener.address);
         if !bound.contains_key(&socket) {
             let sockets = listen::bind(&listener.address, workers).map_err(StartError::Bind)?;
-            new.doors.push((socket, sockets));
+            new.doors.push((name.to_owned(), socket, sockets));
         }
     }
     if let Some(listener) = &config.admin

@@ -1,0 +1,49 @@
+//! The shortest way: one application, one upstream, one token.
+
+use bearward::demo::simulator::{AuthorizationServer, ResourceServer};
+
+use crate::support::{Process, application, ask, start};
+
+#[tokio::test]
+async fn an_application_that_knows_nothing_of_oauth_is_served() {
+    let authorization_server = AuthorizationServer::new().client("app", "secret").start().await.unwrap();
+    let api = ResourceServer::new(&authorization_server).start().await.unwrap();
+    let bearward = start(&configuration(&authorization_server.url(), &api.url()));
+    let mut application = application(&bearward, "api");
+    assert_eq!(ask(&mut application, "/orders?page=1").await.status(), 200);
+    assert_eq!(authorization_server.token_requests().len(), 1);
+    bearward.stop().await;
+}
+
+#[tokio::test]
+async fn the_binary_serves_and_stops_on_a_signal() {
+    let authorization_server = AuthorizationServer::new().client("app", "secret").start().await.unwrap();
+    let api = ResourceServer::new(&authorization_server).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bearward.toml");
+    std::fs::write(&file, configuration(&authorization_server.url(), &api.url())).unwrap();
+    let bearward = Process::run(&file);
+    let mut application = crate::support::Application::new(bearward.address("api").await);
+    assert_eq!(ask(&mut application, "/orders").await.status(), 200);
+    bearward.signal("TERM");
+    assert_eq!(bearward.ended().await.code(), Some(0));
+}
+
+fn configuration(authorization_server: &str, api: &str) -> String {
+    format!(
+        r#"
+        store = {{ kind = "memory" }}
+
+        [tokens.api]
+        grant_type = "client_credentials"
+        token_endpoint = "{authorization_server}/token"
+        client_id = "app"
+        client_secret = "secret"
+
+        [upstreams.api]
+        url = "{api}"
+        token = "api"
+        listen = "127.0.0.1:0"
+        "#
+    )
+}

@@ -1,0 +1,154 @@
+//! What every end-to-end test needs: bearward in this process or as the real binary, and an application.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+pub use bearward::demo::application::Application;
+use bearward::{
+    app::{App, Running},
+    config::Config,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+
+/// Long enough for anything that happens at all, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// bearward in this process.
+///
+/// # Panics
+/// The configuration is wrong, or it does not start.
+pub fn start(configuration: &str) -> Running {
+    let loaded = Config::parse(configuration, "test.toml").unwrap_or_else(|problems| panic!("{problems}"));
+    App::start(loaded).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// An application that uses the upstream `name`'s own port as its base URL.
+pub fn application(bearward: &Running, name: &str) -> Application {
+    Application::new(bearward.address(name).unwrap_or_else(|| panic!("{name} listens nowhere")))
+}
+
+/// A plain GET.
+pub fn get(path: &str) -> Request<Bytes> {
+    Request::get(path).body(Bytes::new()).expect("a valid path")
+}
+
+/// Sends one GET on `application`'s connection.
+pub async fn ask(application: &mut Application, path: &str) -> Response<Bytes> {
+    let answer = tokio::time::timeout(PATIENCE, application.send(get(path))).await;
+    answer.expect("an answer in time").expect("an answer")
+}
+
+/// Waits until `what` is so.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "it never came to this: {what}");
+}
+
+/// The real binary, running. Killed when dropped.
+pub struct Process {
+    child: Child,
+    addresses: Arc<Mutex<BTreeMap<String, SocketAddr>>>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// `bearward run -c FILE` with a clean environment and JSON logs.
+    pub fn run(configuration: &Path) -> Self {
+        Self::run_with(configuration, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn run_with(configuration: &Path, env: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
+            .arg("run")
+            .arg("-c")
+            .arg(configuration)
+            .env_clear()
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+        let addresses = Arc::new(Mutex::new(BTreeMap::new()));
+        let log = Arc::new(Mutex::new(String::new()));
+        let (heard, kept) = (addresses.clone(), log.clone());
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some((name, address)) = listening(&line) {
+                    heard.lock().unwrap().insert(name, address);
+                }
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, addresses, log }
+    }
+
+    /// Where an upstream's own port, `gateway` or `admin` listens; waits for it.
+    pub async fn address(&self, name: &str) -> SocketAddr {
+        until(&format!("{name} listens; the log:\n{}", self.log()), || {
+            self.addresses.lock().unwrap().contains_key(name)
+        })
+        .await;
+        self.addresses.lock().unwrap()[name]
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal (`TERM`, `HUP`, `KILL`).
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill runs");
+        assert!(sent.success(), "the signal {name} could not be sent");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> ExitStatus {
+        let mut status = None;
+        until("bearward ended", || {
+            status = self.child.try_wait().expect("it can be waited for");
+            status.is_some()
+        })
+        .await;
+        status.expect("it ended")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; either way nothing is left behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listening(line: &str) -> Option<(String, SocketAddr)> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    (event["message"] == "listening").then_some(())?;
+    Some((event["name"].as_str()?.to_owned(), event["address"].as_str()?.parse().ok()?))
+}
