@@ -86,16 +86,13 @@ pub(super) fn closing(score: &Score, events: &Events, verdict: &Verdict, elapsed
     }
     text.push('\n');
     if events.revoked() {
-        let count = score.replays();
-        let rejected = score.counts.revoked_tokens_seen;
+        let rejected = times(score.counts.revoked_tokens_seen);
         line(
             &mut text,
-            &format!(
-                "revoked   A token in use was taken back and rejected {}. bearward replaced",
-                times(rejected)
-            ),
+            &format!("revoked   A token in use was taken back and rejected {rejected}. bearward"),
         );
-        line(&mut text, &format!("          it and sent {} again.", some(count, "request")));
+        let again = some(score.replays(), "request");
+        line(&mut text, &format!("          replaced it and sent {again} again."));
     }
     if events.limited() {
         let count = score.counts.limited;
@@ -172,16 +169,14 @@ fn told(part: &Line) -> String {
     let seen = part.seen.as_ref();
     let counted = |count: Option<u64>, word| count.map_or(String::new(), |count| some(count, word));
     let notes: Vec<_> = [
-        part.replays
-            .filter(|replays| *replays > 0)
-            .map(|count| format!("{} replayed", some(count, "request"))),
-        (part.token.limited > 0).then(|| format!("{} turned away", some(part.token.limited, "request"))),
+        part.replays.filter(|replays| *replays > 0).map(|count| format!("{count} replayed")),
+        (part.token.limited > 0).then(|| format!("{} turned away", part.token.limited)),
     ]
     .into_iter()
     .flatten()
     .collect();
     let told = format!(
-        "{:<16}{:>13}  {:>8}  {:>9}  {}",
+        "{:<15}{:>13}  {:>10}  {:>9}  {}",
         part.label,
         counted(seen.map(|seen| seen.requests), "request"),
         counted(seen.map(|seen| seen.errors), "error"),

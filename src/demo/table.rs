@@ -159,7 +159,7 @@ fn summary_line(score: &Score, elapsed: Duration) -> String {
     let (requests, errors) = score.requests_and_errors();
     let tokens = score.counts.granted;
     format!(
-        "{:>4} s  {requests} requests, {errors} errors; {tokens} tokens fetched so far, {} replays",
+        "{:>4} s  {requests} requests, {errors} errors; {tokens} tokens so far, {} replayed",
         elapsed.as_secs(),
         score.replays(),
     )

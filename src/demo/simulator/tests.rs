@@ -182,6 +182,11 @@ async fn shopware_wants_json_and_scopes_with_an_s() {
     };
     let wrong = post(at, "/api/oauth/token", &[("content-type", JSON)], &login("scope")).await;
     assert_eq!(member(&wrong, "error"), "invalid_request");
+    let mislabelled = post(at, "/api/oauth/token", &[("content-type", FORM)], &login("scopes")).await;
+    assert_eq!(mislabelled.status(), 400, "JSON has to say that it is");
+    let both = login("scopes").replace("\"scopes\"", "\"scope\":\"write\",\"scopes\"");
+    let both = post(at, "/api/oauth/token", &[("content-type", JSON)], &both).await;
+    assert_eq!(member(&both, "error"), "invalid_request");
     let granted = post(at, "/api/oauth/token", &[("content-type", JSON)], &login("scopes")).await;
     let refresh = json!({
         "grant_type": "refresh_token",

@@ -20,11 +20,13 @@ fn good() -> Score {
     Score { lines, counts: Counts { granted: 6, ..Counts::default() }, slowest: TICK }
 }
 
+type Spoil = fn(&mut Score);
+
 #[test]
 fn the_tour_passes_only_if_nothing_is_amiss() {
     let happened = Events::overcome();
     assert_eq!(summary::verdict(&good(), &happened), Verdict::Passed);
-    let spoil: [(&str, fn(&mut Score)); 7] = [
+    let spoil: [(&str, Spoil); 7] = [
         ("saw 1 errors", |score| score.lines[0].seen.as_mut().unwrap().errors = 1),
         ("no second token", |score| score.lines[1].token.granted = 1),
         ("no second token", |score| score.lines[0].token.number = 1),
@@ -47,11 +49,13 @@ fn the_tour_passes_only_if_nothing_is_amiss() {
     assert_eq!(failures.len(), 2, "neither event happened");
 }
 
-#[test]
-fn nothing_the_tour_prints_is_wider_than_80_columns() {
+#[tokio::test]
+async fn nothing_the_tour_prints_is_wider_than_80_columns() {
+    let stage = Stage::set().await.unwrap();
+    let understudy = Understudy::start(&stage.configuration()).await.unwrap();
     let mut score = good();
     let label = "Cybrid for Ada";
-    score.lines.push(line(label, Some(load::Seen { requests: 12_345, errors: 12_345, ..seen() })));
+    score.lines.push(line(label, Some(load::Seen { requests: 999, errors: 999, ..seen() })));
     for options in [Options::default(), Options { live: true, ..Options::default() }] {
         let mut out = Vec::new();
         let mut screen = Screen::new(options, &mut out);
@@ -61,7 +65,9 @@ fn nothing_the_tour_prints_is_wider_than_80_columns() {
         for verdict in [Verdict::Passed, Verdict::Failed(vec!["x".to_owned()])] {
             screen.say(&summary::closing(&score, &Events::overcome(), &verdict, LONGEST)).unwrap();
         }
+        screen.say(&summary::to_try(&stage, &stage.doors(&understudy).unwrap(), &understudy)).unwrap();
         for line in String::from_utf8(out).unwrap().lines() {
+            println!("{line}");
             let plain = line.replace("\x1b[K", "");
             assert!(plain.chars().count() <= 80, "{} columns: {plain}", plain.chars().count());
         }
