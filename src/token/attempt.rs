@@ -5,11 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
 use http::HeaderValue;
 
 use super::{
     Held, StoreError,
+    ask::{ask, start},
     limit::Limit,
     schedule,
     shared::Shared,
@@ -20,11 +20,7 @@ use crate::{
     clock::{Deadline, Moment},
     oauth::{Failure, Fault, Granted, Start},
     secret::Secret,
-    telemetry::Outcome,
 };
-
-/// How long a chained attempt waits for its parent's token. The parent's own attempts have their time limits.
-const PARENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an attempt has to know of the course so far.
 pub(super) struct Want {
@@ -34,6 +30,12 @@ pub(super) struct Want {
     /// The held one serves on meanwhile.
     pub usable: bool,
     pub rejected: Option<Rejected>,
+}
+
+impl Want {
+    fn rejected(&self) -> Option<&Secret> {
+        self.rejected.as_ref().map(|rejected| &rejected.token)
+    }
 }
 
 /// What an attempt brought.
@@ -61,17 +63,14 @@ pub(super) async fn run(shared: Arc<Shared>, want: Want) -> Result<Won, Setback>
     }
 }
 
-/// Whether the store has a token, or a refresh token, that somebody else put there.
+/// Whether somebody else has put a token into the store that is newer than ours.
 pub(super) async fn has_newer(shared: &Shared) -> bool {
     if shared.limit.is_none() {
         return false;
     }
-    let generation = shared.course().generation;
-    let now = shared.now().wall();
-    shared.parts.store.load(&shared.identity.chain).await.ok().flatten().is_some_and(|record| {
-        let token = record.recipe == shared.identity.recipe && record.remaining(now).is_some();
-        record.generation > generation && (token || record.refresh_token.is_some())
-    })
+    let stored = shared.parts.store.load(&shared.identity.chain).await.ok().flatten();
+    let course = shared.course();
+    stored.is_some_and(|record| newer(shared, course.generation, course.rejected.as_ref(), &record).is_some())
 }
 
 async fn under_lock(
@@ -93,37 +92,47 @@ async fn under_lock(
     let (granted, asked) = match refresh_token(shared, locked).await? {
         Some(token) => match spend(shared, limit, locked, &token).await {
             Err(Setback::Failed(failure)) if failure.fault == Fault::InvalidGrant => {
-                bury(shared, locked).await;
+                bury(shared, locked, token).await;
                 if !can_start {
                     let detail = format!("the refresh token was refused: {}", failure.detail);
                     return Err(Setback::LoginRequired(detail));
                 }
                 tracing::warn!(token = %shared.name, detail = failure.detail, "the refresh token was refused; starting afresh");
-                start(shared, limit, want).await?
+                start(shared, limit, want.rejected()).await?
             }
             outcome => outcome?,
         },
-        None if can_start => start(shared, limit, want).await?,
+        None if can_start => start(shared, limit, want.rejected()).await?,
         None => return Err(Setback::LoginRequired("there is no refresh token, or it is dead".to_owned())),
     };
     keep(shared, want, locked, granted, asked).await
 }
 
-/// The token of `record`, where that is newer than ours, got by the same recipe, and worth having.
-fn adopted(shared: &Shared, want: &Want, record: &Record) -> Option<Won> {
+/// What is left of `record`'s token, where that is newer than `generation`, not the rejected one, and got by our recipe.
+fn newer(
+    shared: &Shared,
+    generation: u64,
+    rejected: Option<&Rejected>,
+    record: &Record,
+) -> Option<(Secret, Duration)> {
     let token = record.access_token.as_ref()?;
-    let rejected = want.rejected.as_ref().is_some_and(|rejected| rejected.token == *token);
-    if record.recipe != shared.identity.recipe || record.generation <= want.generation || rejected {
-        return None;
-    }
-    let now = shared.now();
-    let left = record.remaining(now.wall())?;
+    let same = record.recipe == shared.identity.recipe;
+    let news = record.generation > generation && rejected.is_none_or(|rejected| rejected.token != *token);
+    let left = record.remaining(shared.now().wall())?;
+    (same && news).then(|| (token.clone(), left))
+}
+
+/// The stored token, where it is worth having.
+fn adopted(shared: &Shared, want: &Want, record: &Record) -> Option<Won> {
+    let (token, left) = newer(shared, want.generation, want.rejected.as_ref(), record)?;
     let lifetime = Duration::from_millis(record.lifetime_ms);
     let refresh = refresh_after(shared, lifetime).saturating_sub(lifetime.saturating_sub(left));
     if want.usable && refresh.is_zero() {
         return None;
     }
-    let held = Held::new(record.generation, (token.clone(), bearer(token)?), now, lifetime, now.after(left));
+    let now = shared.now();
+    let authorization = bearer(&token)?;
+    let held = Held::new(record.generation, (token, authorization), now, lifetime, now.after(left));
     if want.generation == 0 {
         // It served before the restart: its first rejection is news, not a broken API.
         held.accept();
@@ -142,15 +151,16 @@ async fn refresh_token(shared: &Shared, locked: &Locked) -> Result<Option<Secret
         }
         tracing::warn!(token = %shared.name, "a crash interrupted a refresh; its refresh token is tried, though it may be dead");
     }
+    let dead = shared.course().dead.clone();
     if let Some(token) = record.and_then(|record| record.refresh_token.clone()) {
-        return Ok(Some(token));
+        return Ok(Some(token).filter(|token| dead.as_ref() != Some(token)));
     }
     if record.is_some_and(|record| record.dead) || locked.damage().is_some() {
         return Ok(None);
     }
     let grant = Arc::clone(&shared.grant);
     match tokio::task::spawn_blocking(move || grant.first_refresh_token()).await {
-        Ok(Ok(first)) => Ok(first),
+        Ok(Ok(first)) => Ok(first.filter(|token| dead.as_ref() != Some(token))),
         Ok(Err(unread)) => Err(Setback::Failed(Failure::new(Fault::Secret, unread.to_string()))),
         Err(_) => Err(Setback::Panicked),
     }
@@ -179,72 +189,11 @@ async fn spend(
 }
 
 /// Remembers that the chain's refresh token is dead, so that it is never sent again.
-async fn bury(shared: &Shared, locked: &mut Locked) {
+async fn bury(shared: &Shared, locked: &mut Locked, token: Secret) {
+    shared.course().dead = Some(token);
     let record = Record { refresh_token: None, dead: true, spending: false, ..current(shared, locked) };
     if let Err(problem) = locked.save(record).await {
         tracing::error!(token = %shared.name, %problem, "the store was not told that the refresh token is dead");
-    }
-}
-
-/// Gets a token afresh; with the parent's token where there is a parent.
-async fn start(shared: &Shared, limit: &Arc<Limit>, want: &Want) -> Result<(Granted, Moment), Setback> {
-    let subject = shared.subject.as_deref();
-    let rejected = want.rejected.as_ref().map(|rejected| &rejected.token);
-    let Some(parent) = &shared.parent else {
-        return ask(shared, limit, || shared.grant.start(Start { subject, parent: None, rejected })).await;
-    };
-    let with = |held: &Held| {
-        let authorization = held.authorization().clone();
-        async move {
-            let parent = Some(&authorization);
-            ask(shared, limit, || shared.grant.start(Start { subject, parent, rejected })).await
-        }
-    };
-    let held = parent.lend(PARENT_PATIENCE).await.map_err(Setback::Parent)?;
-    let outcome = with(&held).await;
-    let refused = matches!(&outcome, Err(Setback::Failed(failure)) if failure.fault == Fault::ParentRefused);
-    let (outcome, held) = if refused && may_blame(shared, &held) {
-        let newer = parent.replace(&held, PARENT_PATIENCE).await.map_err(Setback::Parent)?;
-        (with(&newer).await, newer)
-    } else {
-        (outcome, held)
-    };
-    if outcome.is_ok() {
-        held.accept();
-    }
-    outcome
-}
-
-/// Whether a refused chained request may cost the parent its token: once until the next success.
-fn may_blame(shared: &Shared, held: &Held) -> bool {
-    let may = shared.parent.as_ref().is_some_and(|parent| parent.may_be_doubted(held));
-    may && !std::mem::replace(&mut shared.course().parent_blamed, true)
-}
-
-/// One token request, within the endpoint's limit. Returns the moment before it was sent too: the lifetime is counted from
-/// there, so that the server's ends later than ours.
-async fn ask<'a>(
-    shared: &'a Shared,
-    limit: &Arc<Limit>,
-    request: impl FnOnce() -> BoxFuture<'a, Result<Granted, Failure>>,
-) -> Result<(Granted, Moment), Setback> {
-    let place = limit.enter(&shared.parts.clock).await.map_err(|until| Setback::Limited {
-        until,
-        detail: "the authorization server limits token requests".to_owned(),
-    })?;
-    let asked = shared.now();
-    let outcome = request().await;
-    shared.metrics.requested(match &outcome {
-        Ok(_) => Outcome::Granted,
-        Err(failure) if failure.fault == Fault::Limited => Outcome::Limited,
-        Err(failure) if failure.fault.is_final() => Outcome::Refused,
-        Err(_) => Outcome::Failed,
-    });
-    let closed = place.settle(shared.now(), &outcome, fastrand::f64());
-    match (outcome, closed) {
-        (Ok(granted), _) => Ok((granted, asked)),
-        (Err(failure), Some(until)) => Err(Setback::Limited { until, detail: failure.detail }),
-        (Err(failure), None) => Err(Setback::Failed(failure)),
     }
 }
 
@@ -306,7 +255,7 @@ async fn without_store(
     problem: &StoreError,
 ) -> Result<Won, Setback> {
     tracing::error!(token = %shared.name, %problem, "a token is got without the store; a restart will need a new one");
-    let (granted, asked) = start(shared, limit, want).await?;
+    let (granted, asked) = start(shared, limit, want.rejected()).await?;
     let lifetime = schedule::lifetime(granted.lifetime, shared.policy.default_lifetime);
     won(shared, want.generation + 1, granted, asked, lifetime)
 }

@@ -4,8 +4,9 @@
 //! of applications (`proxy`) or configuration files. Requests only read or wait; one task per held token does the work.
 //!
 //! In reading order: [`source`] (what a request may ask for), `shared` (what it and the task have in common), `refresher`
-//! (the task), `attempt` (how it gets a token), `state` and `schedule` (when), `limit` (how often), [`store`].
+//! (the task), `attempt` and `ask` (how it gets a token), `state` and `schedule` (when), `limit` (how often), [`store`].
 
+mod ask;
 mod attempt;
 pub mod engine;
 pub mod held;

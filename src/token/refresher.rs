@@ -26,10 +26,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
             Due::At(deadline) => idle(&shared, Some(deadline)).await,
             Due::OnDemand => idle(&shared, None).await,
             Due::Look { probe } => {
-                if !is_mended(&shared, stamp.as_deref()).await {
-                    let look = shared.now().after(schedule::MENDED_LOOK);
-                    idle(&shared, Some(probe.map_or(look, |probe| probe.min(look)))).await;
-                }
+                let look = shared.now().after(schedule::MENDED_LOOK);
+                idle(&shared, Some(probe.map_or(look, |probe| probe.min(look)))).await;
+                look_for_mending(&shared, stamp.as_deref()).await;
             }
         }
     }
@@ -75,7 +74,7 @@ async fn idle(shared: &Shared, until: Option<Deadline>) {
 
 /// A refused recipe is tried again at once when a secret has changed since the attempt began, and where a person is needed,
 /// when the store has something newer.
-async fn is_mended(shared: &Arc<Shared>, stamp: Option<&str>) -> bool {
+async fn look_for_mending(shared: &Arc<Shared>, stamp: Option<&str>) {
     let mended = secrets_stamp(shared).await.as_deref() != stamp || attempt::has_newer(shared).await;
     let mut course = shared.course();
     if mended {
@@ -84,7 +83,6 @@ async fn is_mended(shared: &Arc<Shared>, stamp: Option<&str>) -> bool {
         // Whoever asked was told; a lazy source looks again when the next one asks.
         course.wanted = false;
     }
-    mended
 }
 
 /// Reads secret files, and thus not on a thread that others wait for.

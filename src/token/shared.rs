@@ -109,7 +109,7 @@ impl Shared {
         self.held.store(None);
         course.rejected(now, rejected.access_token.clone(), accepted, self.limit.is_some(), fastrand::f64());
         drop(course);
-        self.metrics.expires_at(None);
+        self.measure(None);
         tracing::warn!(
             token = %self.name,
             generation = rejected.generation,
@@ -158,7 +158,7 @@ impl Shared {
         let mut course = self.course();
         let setback = match outcome {
             Ok(Won { held: Some(held), refresh }) => {
-                self.metrics.expires_at(Some(held.expires.wall()));
+                self.measure(Some(&held));
                 course.generation = held.generation;
                 self.held.store(Some(Arc::new(held)));
                 course.granted(refresh);
@@ -184,10 +184,17 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    /// One line per failure; a static file that is looked at every two seconds says the same only once.
+    /// One gauge serves a recipe, so a token of one subject among many is not in it.
+    fn measure(&self, held: Option<&Held>) {
+        if self.subject.is_none() {
+            self.metrics.expires_at(held.map(|held| held.expires.wall()));
+        }
+    }
+
+    /// One line per failure; where looking again costs nothing (a static file, the parent) the same is said only once.
     fn report(&self, now: Moment, course: &Course, known: Option<&str>) {
         let Some(detail) = course.last_error() else { return };
-        if self.limit.is_none() && known == Some(detail) {
+        if (self.limit.is_none() || course.waits_for_parent()) && known == Some(detail) {
             return;
         }
         let serves_on = self.usable(now).is_some();

@@ -25,6 +25,9 @@ const REPLACEMENTS_FULL: Duration = Duration::from_secs(10 * (REPLACEMENTS_AT_ON
 /// How far apart the tokens of a parent may be doubted that nobody accepted: children alone must not keep it in backoff.
 const UNACCEPTED_DOUBT_EVERY: Duration = Duration::from_secs(60);
 
+/// How often a child asks for its parent's token, besides when the parent has one: a lazy parent needs the asking.
+const PARENT_LOOK: Duration = Duration::from_secs(30);
+
 /// The states that users see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -93,7 +96,7 @@ pub(super) struct Rejected {
 pub(super) enum Due {
     Now,
     At(Deadline),
-    /// A look at secrets and store is due at this distance from the last one; a probe at `At`, where there is one.
+    /// Only a change of secrets or store can help: look for one now and then, and try anyway at `probe`.
     Look {
         probe: Option<Deadline>,
     },
@@ -123,6 +126,8 @@ pub(super) struct Course {
     /// Somebody found no token since the last attempt began.
     pub wanted: bool,
     pub rejected: Option<Rejected>,
+    /// The refresh token that was refused last; known here too, should the store fail to remember it.
+    pub dead: Option<Secret>,
     /// A chained request was refused since the last success and has cost the parent its token already.
     pub parent_blamed: bool,
     /// Failures since the last grant.
@@ -141,6 +146,7 @@ impl Course {
             unsaved: None,
             wanted: false,
             rejected: None,
+            dead: None,
             parent_blamed: false,
             failures: 0,
             strikes: 0,
@@ -165,13 +171,9 @@ impl Course {
         self.ended();
         self.standing = match setback {
             Setback::Limited { until, detail } => backing_off(until, detail),
-            Setback::Parent(Unavailable { cause: Cause::TimedOut, detail, .. }) => Standing::BackingOff {
-                until: now.after(schedule::backoff(1, None, chance)),
-                why: of_parent(Cause::BackingOff, detail),
-            },
             Setback::Parent(Unavailable { cause, detail, retry_after }) => {
-                let until = now.after(schedule::backoff(1, retry_after, chance));
-                Standing::BackingOff { until, why: of_parent(cause, detail) }
+                let span = retry_after.unwrap_or(PARENT_LOOK).clamp(Duration::from_secs(1), PARENT_LOOK);
+                Standing::BackingOff { until: now.after(span), why: Why { cause, detail, parent: true } }
             }
             Setback::LoginRequired(detail) => Standing::LoginRequired { detail },
             Setback::Failed(failure) if failure.fault.is_final() => {
@@ -290,8 +292,8 @@ impl Course {
             (Standing::BackingOff { until, .. }, _) => at(*until),
             (Standing::Refused { probe, .. }, _) if view.now.reached(*probe) && keen => Due::Now,
             (Standing::Refused { probe, .. }, _) if keen => Due::Look { probe: Some(*probe) },
-            (Standing::LoginRequired { .. }, _) if keen => Due::Look { probe: None },
-            (Standing::Refused { .. } | Standing::LoginRequired { .. }, _) => Due::OnDemand,
+            (Standing::LoginRequired { .. }, _) => Due::Look { probe: None },
+            (Standing::Refused { .. }, _) => Due::OnDemand,
         }
     }
 
@@ -340,8 +342,4 @@ impl Course {
 
 fn backing_off(until: Deadline, detail: String) -> Standing {
     Standing::BackingOff { until, why: Why { cause: Cause::BackingOff, detail, parent: false } }
-}
-
-fn of_parent(cause: Cause, detail: String) -> Why {
-    Why { cause, detail, parent: true }
 }

@@ -205,3 +205,53 @@ async fn a_parents_failure_is_the_childs_and_ends_with_it() {
     bank.until_usable().await;
     tokio::time::timeout(ms(10), child.until_usable()).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_restart_is_not_mended_by_what_the_store_held_already() {
+    let clock = Clock::manual(SystemTime::UNIX_EPOCH + 1_700_000_000 * S);
+    let store = Store::memory();
+    let stored = store::Record {
+        generation: 5,
+        refresh_token: Some(Secret::new("r5")),
+        ..store::Record::blank("shop", "id.example-00", "recipe")
+    };
+    store.lock("id.example-00").await.unwrap().save(stored).await.unwrap();
+    let engine = Engine::new(clock, store, Handle::current());
+    let fake = Arc::new(Fake { can_start: false, ..Fake::new(|_, _| fails(Fault::Refused)) });
+    let source = source(&engine, &fake, true, None);
+    assert_eq!(source.token(S).await.unwrap_err().cause, Cause::Refused);
+    tokio::time::sleep(250 * S).await;
+    assert_eq!(fake.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_of_a_parent_that_needs_a_person_says_so() {
+    let bench = Bench::new();
+    let bank_fake =
+        Arc::new(Fake { chain: "bank-0", can_start: false, ..Fake::new(|_, _| fails(Fault::InvalidGrant)) });
+    let bank = bench.lazy(&bank_fake);
+    let fake = Arc::new(Fake::granting(60 * S));
+    let child = bench.source(&fake, false, Some(bank));
+    assert_eq!(child.token(S).await.unwrap_err().cause, Cause::LoginRequired);
+    assert_eq!(child.status().last_error, Some("there is no refresh token, or it is dead".to_owned()));
+    assert_eq!((fake.count(), bank_fake.count()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn subjects_ask_one_endpoint_eight_at_a_time() {
+    let bench = Bench::new();
+    let (_, bank) = bank(&bench);
+    let fake = Arc::new(Fake { takes: S, ..Fake::granting(600 * S) });
+    let customers = customers(&bench, &fake, &bank, 100);
+    let waiting: Vec<_> = (0..40)
+        .map(|n| {
+            let source = customers.source(&n.to_string());
+            tokio::spawn(async move { source.token(60 * S).await.is_ok() })
+        })
+        .collect();
+    tokio::time::sleep(ms(500)).await;
+    assert_eq!(fake.under_way.load(Ordering::SeqCst), 8);
+    for waiter in waiting {
+        assert!(waiter.await.unwrap());
+    }
+}

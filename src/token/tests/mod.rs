@@ -4,6 +4,7 @@ mod chains;
 mod engine;
 mod files;
 mod rejections;
+mod states;
 
 use std::{
     sync::{
