@@ -33,8 +33,9 @@ pub(super) struct Want {
 }
 
 impl Want {
+    /// The rejected token, where that is why there is none.
     fn rejected(&self) -> Option<&Secret> {
-        self.rejected.as_ref().map(|rejected| &rejected.token)
+        self.rejected.as_ref().filter(|_| self.held.is_none()).map(|rejected| &rejected.token)
     }
 }
 

@@ -125,7 +125,9 @@ async fn a_chained_token_is_got_with_the_parents_and_per_subject() {
     let fake = Arc::new(Fake::granting(60 * S));
     let customers = customers(&bench, &fake, &bank, 100);
     let (a, b) = (customers.source("a"), customers.source("b"));
+    assert!(!bank.token(S).await.unwrap().is_accepted());
     assert_ne!(a.token(S).await.unwrap().access_token(), b.token(S).await.unwrap().access_token());
+    assert!(bank.token(S).await.unwrap().is_accepted(), "the customer-token request accepted it");
     assert_eq!(fake.last().parent.as_deref(), Some("Bearer t1"));
     let subjects: Vec<_> =
         fake.asked.lock().unwrap().iter().map(|(_, asked)| asked.subject.clone().unwrap()).collect();
@@ -204,6 +206,32 @@ async fn a_parents_failure_is_the_childs_and_ends_with_it() {
     assert_eq!(fake.count(), 0);
     bank.until_usable().await;
     tokio::time::timeout(ms(10), child.until_usable()).await.unwrap();
+    assert_eq!(fake.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_does_not_wait_for_its_own_time_when_the_parent_has_a_token_again() {
+    let bench = Bench::new();
+    let answer = |nth, _| if nth == 1 { fails(Fault::Refused) } else { Ok(grant("b", 600 * S)) };
+    let bank_fake = Arc::new(Fake { chain: "bank-0", ..Fake::new(answer) });
+    let bank = bench.eager(&bank_fake);
+    let child = bench.source(&Arc::new(Fake::granting(60 * S)), true, Some(bank.clone()));
+    assert_eq!(child.token(S).await.unwrap_err().cause, Cause::Refused);
+    *bank_fake.stamp.lock().unwrap() = Some("rotated".to_owned());
+    tokio::time::timeout(2 * S, bank.until_usable()).await.unwrap();
+    tokio::time::timeout(ms(10), child.until_usable()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_stays_refused_costs_its_parent_one_token() {
+    let bench = Bench::new();
+    let (bank_fake, bank) = bank(&bench);
+    let fake = Arc::new(Fake::new(|_, _| fails(Fault::ParentRefused)));
+    let child = bench.source(&fake, true, Some(bank));
+    child.token(5 * S).await.unwrap_err();
+    tokio::time::sleep(400 * S).await;
+    assert!(fake.count() > 10, "it goes on trying");
+    assert_eq!(bank_fake.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,4 +282,35 @@ async fn subjects_ask_one_endpoint_eight_at_a_time() {
     for waiter in waiting {
         assert!(waiter.await.unwrap());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r142_a_refresh_token_whose_spending_was_cut_short_is_not_sent_again() {
+    let bench = Bench::new();
+    let fake = Arc::new(Fake::new(|nth, asked| {
+        assert!(asked.refresh_token.is_none(), "a crash in the middle of a refresh");
+        Ok(with_refresh(&format!("t{nth}"), 60 * S, &format!("r{nth}")))
+    }));
+    let source = bench.eager(&fake);
+    source.token(S).await.unwrap();
+    tokio::time::sleep(52 * S).await;
+    let sent: Vec<_> =
+        fake.asked.lock().unwrap().iter().map(|(_, asked)| asked.refresh_token.clone()).collect();
+    assert_eq!(sent, [None, Some("r1".to_owned()), None]);
+    assert_eq!(source.token(S).await.unwrap().access_token().expose(), "t3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_was_not_taken_for_a_passing_fault_is_sent_again() {
+    let bench = Bench::new();
+    let fake = Arc::new(Fake::new(|nth, asked| match (nth, asked.refresh_token) {
+        (2, _) => fails(Fault::Unusable),
+        (nth, _) => Ok(with_refresh(&format!("t{nth}"), 60 * S, &format!("r{nth}"))),
+    }));
+    let source = bench.eager(&fake);
+    source.token(S).await.unwrap();
+    tokio::time::sleep(52 * S).await;
+    let sent: Vec<_> =
+        fake.asked.lock().unwrap().iter().map(|(_, asked)| asked.refresh_token.clone()).collect();
+    assert_eq!(sent, [None, Some("r1".to_owned()), Some("r1".to_owned())]);
 }

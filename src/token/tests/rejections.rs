@@ -18,7 +18,7 @@ async fn a_hundred_rejections_of_an_accepted_token_bring_one_new_one() {
     for generation in replaced {
         assert_eq!(generation.await.unwrap(), 2);
     }
-    assert_eq!(fake.count(), 2);
+    assert_eq!((fake.count(), fake.last().rejected.as_deref()), (2, Some("t1")));
     assert_eq!(
         source.replace(&held, S).await.unwrap().generation(),
         2,

@@ -27,6 +27,9 @@ fn next(course: &Course, view: View) -> Next {
 
 type Event = fn(&mut Course, Moment);
 
+/// Events; what an eager source and an idle lazy one do next without a token; what a waiter is told; the state shown.
+type Row = (&'static [Event], Next, Next, Option<Cause>, State);
+
 fn granted(course: &mut Course, now: Moment) {
     course.granted(now.after(80 * S));
 }
@@ -85,8 +88,7 @@ fn begun(course: &mut Course, _: Moment) {
 async fn every_event_leads_where_the_table_says() {
     use Cause::{BackingOff, LoginRequired, Refused};
     use Next::{Demand, In, Look, Now};
-    // Events; what an eager source and an idle lazy one do next without a token; what a waiter is told; the state shown.
-    let table: &[(&[Event], Next, Next, Option<Cause>, State)] = &[
+    let table: &[Row] = &[
         (&[], Now, Demand, None, State::Acquiring),
         (&[wanted], Now, Now, None, State::Acquiring),
         (&[begun], Now, Demand, None, State::Acquiring),
