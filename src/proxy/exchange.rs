@@ -36,12 +36,12 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
     let (app, body) = request.into_parts();
     let (route, target) = match refuse(&app).and_then(|()| entry.find(&app)) {
         Ok(found) => found,
-        Err(failure) => return failure.into_response(),
+        Err(failure) => return told(failure),
     };
     let asked = Asked { route, app, target };
     let response = match asked.carry(worker, body).await {
         Ok(response) => delivered(response),
-        Err(failure) => failure.at(&route.settings().name).into_response(),
+        Err(failure) => told(failure.at(&route.settings().name)),
     };
     route.metrics().answered(response.status(), worker.clock.now().since(begun));
     response
@@ -76,6 +76,12 @@ impl Asked<'_> {
             return Ok(first);
         };
         first.into_body().drain();
+        tracing::info!(
+            upstream = &*settings.name,
+            token = source.name(),
+            generation = held.generation(),
+            "the upstream rejected the token; the request goes out once more with a newer one"
+        );
         let newer = source.replace(&held, settings.token_timeout).await;
         let newer = newer.map_err(|why| no_token(&source, why))?;
         self.route.metrics().replayed();
@@ -129,6 +135,11 @@ impl Asked<'_> {
         let can_be_rejected = self.route.has_token() && !settings.token_invalid.is_empty();
         if can_be_rejected || is_idempotent(&self.app.method) { settings.replay_limit } else { 0 }
     }
+}
+
+fn told(failure: Failure) -> Response<ResponseBody> {
+    failure.log();
+    failure.into_response()
 }
 
 fn no_token(source: &TokenSource, why: Unavailable) -> Failure {

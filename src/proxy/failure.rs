@@ -194,6 +194,17 @@ impl Failure {
         self.kind
     }
 
+    /// Tells the operator: what the application did wrong in passing, everything else as a warning.
+    pub fn log(&self) {
+        let (upstream, token) = (self.upstream.as_deref(), self.token.as_deref());
+        let told = self.kind.told();
+        let (status, detail) = (told.status.as_u16(), &*self.detail);
+        match told.fault {
+            Fault::Application => tracing::debug!(upstream, token, status, detail, "{}", told.title),
+            _ => tracing::warn!(upstream, token, status, detail, "{}", told.title),
+        }
+    }
+
     /// The answer.
     pub fn into_response(self) -> Response<ResponseBody> {
         let told = self.kind.told();

@@ -281,7 +281,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "{error}"),
-            Self::Cut(_) => f.write_str("the connection ended before an answer"),
+            Self::Cut(error) => write!(f, "the connection ended before an answer: {error}"),
             Self::Body(_) => f.write_str("the request's body failed"),
             Self::NotHttp(problem) => write!(f, "no valid HTTP answer: {problem}"),
             Self::HeadTooLarge => {

@@ -1,5 +1,7 @@
 //! The exchange over real sockets. Origins and applications are raw on purpose: hyper would be too kind.
 
+mod http2;
+mod properties;
 mod rejections;
 mod requests;
 mod routing;

@@ -69,13 +69,13 @@ impl Grant for Counting {
     }
 }
 
-struct Bench {
+pub(super) struct Bench {
     grant: Arc<Counting>,
     engine: Engine,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::failing_after(usize::MAX)
     }
 
@@ -102,12 +102,12 @@ impl Bench {
         Supply::PerSubject(subjects)
     }
 
-    fn token_requests(&self) -> usize {
+    pub fn token_requests(&self) -> usize {
         self.grant.requests.load(Ordering::SeqCst)
     }
 
     /// A proxy whose first token has been accepted once: one that never was is not replaced at once.
-    async fn proxy(&self, origin: &Origin, change: impl FnOnce(&mut Settings)) -> Proxy {
+    pub async fn proxy(&self, origin: &Origin, change: impl FnOnce(&mut Settings)) -> Proxy {
         let mut settings = settings();
         change(&mut settings);
         self.proxy_with_budget(origin, settings, 1 << 20).await
@@ -265,7 +265,7 @@ fn r120_what_only_looks_like_a_rejection_passes_byte_for_byte_without_a_second_s
 }
 
 /// The same but for the fields that each hop writes itself.
-fn assert_unchanged(sent: &[u8], got: &str) {
+pub(super) fn assert_unchanged(sent: &[u8], got: &str) {
     let split = |text: &str| {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let own = ["connection:", "date:"];

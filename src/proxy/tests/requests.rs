@@ -1,6 +1,6 @@
 //! What goes on of an application's request, and what its body may do.
 
-use std::time::Duration;
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
@@ -156,10 +156,14 @@ fn r069_an_expectation_is_answered_and_another_one_refused() {
 #[test]
 fn r057_r058_a_body_that_is_cut_or_broken_is_the_applications_fault() {
     run(async {
-        let origin = Origin::with(|_, mut wire| async move {
-            wire.head().await;
-            let rest = wire.rest().await;
-            assert!(!rest.ends_with(b"0\r\n\r\n"), "r057: the upstream must not see it completed");
+        let received = Rc::new(RefCell::new(Vec::new()));
+        let log = Rc::clone(&received);
+        let origin = Origin::with(move |_, mut wire| {
+            let log = Rc::clone(&log);
+            async move {
+                wire.head().await;
+                log.borrow_mut().push(wire.rest().await);
+            }
         })
         .await;
         let proxy = Proxy::to(&origin).await;
@@ -167,6 +171,10 @@ fn r057_r058_a_body_that_is_cut_or_broken_is_the_applications_fault() {
         let got = proxy.ask(broken).await;
         assert_eq!(status_of(&got), 400, "{got}");
         assert!(got.contains("bearward; error=http_request_error"), "{got}");
+        while received.borrow().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*received.borrow(), [b"3\r\nabc\r\n"], "r057: the upstream must not see it completed");
     });
 }
 
@@ -231,5 +239,15 @@ fn r124_a_long_body_streams_both_ways_and_is_not_kept() {
             assert_eq!(wire.octets(64 << 10).await, piece, "the echo comes while the upload is under way");
         }
         assert_eq!(proxy.budget.left(), 1 << 20);
+    });
+}
+
+#[test]
+fn r001_r003_a_target_that_names_another_host_still_goes_to_the_configured_origin() {
+    run(async {
+        let request = "GET http://evil.example/x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+        let (head, _, _) = seen_of(request, |_| {}).await;
+        assert!(head.starts_with("GET /x HTTP/1.1\r\nHost: 127.0.0.1:"), "{head}");
+        assert!(!head.contains("evil"), "{head}");
     });
 }

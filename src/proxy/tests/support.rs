@@ -142,10 +142,13 @@ impl Origin {
     }
 }
 
+/// A head and a body.
+pub type Message = (String, Vec<u8>);
+
 /// What an origin saw, over all connections.
 #[derive(Clone, Default)]
 pub struct Seen {
-    pub requests: Rc<RefCell<Vec<(String, Vec<u8>)>>>,
+    pub requests: Rc<RefCell<Vec<Message>>>,
     pub connections: Rc<Cell<usize>>,
 }
 
