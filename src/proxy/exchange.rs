@@ -10,8 +10,9 @@ use super::{
     body::{ResponseBody, Streamed},
     failure::{Failure, Kind},
     fields::{self, Outgoing},
+    kept::Budget,
     rejection::{self, LONGEST_LOOK, Verdict},
-    replay::{Budget, Replay, RequestBody},
+    replay::{Replay, RequestBody},
     routes::{Entry, Route},
     sending::{self, body_failed},
 };

@@ -7,6 +7,7 @@ pub mod body;
 pub mod exchange;
 pub mod failure;
 mod fields;
+mod kept;
 pub mod rejection;
 pub mod replay;
 pub mod routes;
@@ -16,7 +17,7 @@ mod stall;
 pub use body::ResponseBody;
 pub use exchange::{Worker, exchange};
 pub use failure::{Failure, Kind};
-pub use replay::Budget;
+pub use kept::Budget;
 pub use routes::{Entry, Route, RouteTable, Row, Settings};
 
 #[cfg(test)]

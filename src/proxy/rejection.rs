@@ -173,3 +173,41 @@ fn unquoted(value: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn errors(value: &[u8]) -> Vec<String> {
+        let mut fields = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            fields.append(header::WWW_AUTHENTICATE, value);
+        }
+        bearer_errors(&fields)
+    }
+
+    proptest! {
+        #[test]
+        fn r117_no_challenge_panics(octets in prop::collection::vec(any::<u8>(), 0..80)) {
+            errors(&octets);
+        }
+
+        #[test]
+        fn r117_a_bearer_error_is_found_among_any_challenges(
+            before in "(Basic realm=\"[a-zA-Z, =\\\\]{0,10}x\", |Negotiate [a-z]{1,8}={0,2}, |, ){0,3}",
+            own in "(realm=\"[a-z, =]{0,8}\" ?, ?){0,2}",
+            after in "(, [a-z]{1,5}=\"[a-z, =]{0,8}\"){0,2}(, Digest error=\"other\")?",
+        ) {
+            let value = format!("{before}Bearer {own}error=\"invalid_token\"{after}");
+            prop_assert_eq!(errors(value.as_bytes()), ["invalid_token"]);
+        }
+
+        #[test]
+        fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..80), pointer in "[/~01a-z]{0,12}") {
+            says(&content, &pointer, "token.invalid");
+        }
+    }
+}

@@ -1,17 +1,13 @@
 //! A request's body that streams on and, while it is short, is kept for a second sending.
 //!
-//! Knows the limit of one body, the budget over all of them, and how to take over the reading of a body whose first
-//! sending was answered early. Does not know when a second sending is right.
+//! Knows how to take over the reading of a body whose first sending was answered early, and whose fault it is where a
+//! body breaks. Does not know when a second sending is right.
 
 use std::{
     cell::RefCell,
     fmt,
     pin::Pin,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -22,28 +18,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::{fields, stall::Stall};
-
-/// Octets of request bodies that may be held at once, over every request of every worker. Cloning shares it.
-#[derive(Clone, Debug)]
-pub struct Budget(Arc<AtomicUsize>);
-
-impl Budget {
-    /// A budget of so many octets.
-    pub fn new(octets: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(octets)))
-    }
-
-    /// What is left of it, in octets.
-    pub fn left(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn reserve(&self, octets: usize) -> bool {
-        let less = |left: usize| left.checked_sub(octets);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
-}
+use super::{
+    fields,
+    kept::{Budget, Kept},
+    stall::Stall,
+};
 
 /// Why the application's body could not be read to its end. Its fault, not the upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,15 +60,6 @@ struct State {
     stall: Stall,
 }
 
-/// What has passed so far, all of it.
-#[derive(Debug)]
-struct Kept {
-    content: Vec<u8>,
-    trailers: Option<HeaderMap>,
-    limit: usize,
-    budget: Budget,
-}
-
 impl Replay {
     /// Takes a request's body; it is kept as long as it stays under `limit` octets and the budget lasts.
     pub(super) fn of(
@@ -102,12 +72,8 @@ impl Replay {
             return (Self(None), RequestBody(Sending::Empty));
         }
         let length = body.size_hint().exact();
-        let kept = (limit > 0 && length.is_none_or(|length| length <= limit as u64)).then(|| Kept {
-            content: Vec::new(),
-            trailers: None,
-            limit,
-            budget: budget.clone(),
-        });
+        let short = limit > 0 && length.is_none_or(|length| length <= limit as u64);
+        let kept = short.then(|| Kept::new(limit, budget));
         let state = Rc::new(RefCell::new(State {
             incoming: body,
             sized: length.is_some(),
@@ -139,8 +105,8 @@ impl Replay {
         let state = state.borrow();
         let kept = state.kept.as_ref().filter(|_| state.ended && state.fault.is_none())?;
         Some(RequestBody(Sending::Held {
-            content: Bytes::copy_from_slice(&kept.content),
-            trailers: kept.trailers.clone(),
+            content: Bytes::copy_from_slice(kept.content()),
+            trailers: kept.trailers().cloned(),
             sized: state.sized,
         }))
     }
@@ -236,29 +202,6 @@ impl State {
         self.fault = Some(fault);
         self.kept = None;
         fault
-    }
-}
-
-impl Kept {
-    /// Keeps one more frame; false where it is too much.
-    fn keep(&mut self, frame: &Frame<Bytes>) -> bool {
-        if let Some(data) = frame.data_ref() {
-            let room = self.limit - self.content.len();
-            if data.len() > room || !self.budget.reserve(data.len()) {
-                return false;
-            }
-            // A copy, because a slice would pin the whole buffer it was read into, and the budget would not see it.
-            self.content.extend_from_slice(data);
-        } else if let Some(trailers) = frame.trailers_ref() {
-            self.trailers = Some(trailers.clone());
-        }
-        true
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.budget.0.fetch_add(self.content.len(), Ordering::Relaxed);
     }
 }
 

@@ -274,3 +274,69 @@ impl fmt::Debug for Route {
         f.debug_struct("Route").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn normalized(path: &str) -> Vec<String> {
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
+        let mut segments: Vec<String> = Vec::new();
+        for segment in decoded.split('/').map(|segment| segment.split(';').next().unwrap_or_default()) {
+            match segment {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                other => segments.push(other.to_owned()),
+            }
+        }
+        segments
+    }
+
+    proptest! {
+        #[test]
+        fn r013_what_is_not_ambiguous_stays_under_its_prefix_however_it_is_normalized(
+            rest in "(/(shop|bank|\\.|\\.\\.|%2e|%2E%2e|%2f|%2F\\.\\.|\\\\|%5C|;x|a\\.b|%20|%25|[a-z]){0,3}){0,6}"
+        ) {
+            let path = format!("/shop{rest}");
+            prop_assume!(has_prefix(&path, "/shop") && !is_ambiguous(&path));
+            let segments = normalized(&path);
+            prop_assert_eq!(segments.first().map(String::as_str), Some("shop"));
+        }
+
+        #[test]
+        fn r013_r080_the_rest_of_the_path_and_the_query_go_on_octet_for_octet(
+            base in "(/[a-z0-9]{1,5}){0,2}",
+            rest in "(/[!$-+\\--;=@-Z_a-z~%\\\\]{0,8}){0,5}",
+            query in proptest::option::of("[!$-;=?-Z_a-z~%]{0,20}"),
+        ) {
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            let whole: PathAndQuery = format!("/shop{rest}{query}").parse().unwrap();
+            let target = join(&base, &whole, "/shop".len()).unwrap();
+            let rest = if rest.is_empty() { "/" } else { &rest };
+            prop_assert_eq!(target.as_str(), format!("{base}{rest}{query}"));
+            let untouched = join("", &whole, 0).unwrap();
+            prop_assert_eq!(untouched.as_str(), whole.as_str());
+        }
+
+        #[test]
+        fn a_prefix_is_made_of_whole_segments(prefix in "(/[a-z]{1,3}){1,3}", path in "(/[a-z]{0,3}){0,5}") {
+            let segments = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(has_prefix(&path, &prefix), segments(&path).starts_with(&segments(&prefix)));
+        }
+    }
+
+    #[test]
+    fn a_host_loses_its_port_and_an_address_keeps_its_brackets() {
+        for (host, bare) in [("a.b:80", "a.b"), ("a.b", "a.b"), ("[::1]:8080", "[::1]"), ("[::1]", "[::1]")] {
+            let head = http::Request::builder().header("host", host).body(()).unwrap().into_parts().0;
+            assert_eq!(host_of(&head), bare);
+        }
+    }
+
+    #[test]
+    fn the_server_wide_target_stays_what_it_is() {
+        assert_eq!(join("/base", &PathAndQuery::from_static("*"), 0).unwrap().as_str(), "*");
+    }
+}

@@ -116,14 +116,19 @@ fn r063_trailers_of_an_answer_reach_an_application_that_asks_for_them() {
 #[test]
 fn r058_a_broken_body_is_the_applications_fault_here_too() {
     run(async {
-        async fn read(request: Request<Incoming>) -> Answer {
-            let whole = request.into_body().collect().await.is_ok();
-            assert!(!whole, "r057: the upstream must not see it completed");
+        let seen = Rc::new(Cell::new(None));
+        let log: &'static Rc<Cell<Option<bool>>> = Box::leak(Box::new(Rc::clone(&seen)));
+        let (port, _) = origin(move |request: Request<Incoming>| async move {
+            log.set(Some(request.into_body().collect().await.is_ok()));
             std::future::pending().await
-        }
-        let (port, _) = origin(read).await;
+        })
+        .await;
         let broken = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nZZ\r\n";
         let got = proxy(port).await.ask(broken).await;
         assert_eq!(status_of(&got), 400, "{got}");
+        while seen.get().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(seen.get(), Some(false), "r057: the upstream must not see it completed");
     });
 }

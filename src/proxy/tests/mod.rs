@@ -3,7 +3,9 @@
 mod http2;
 mod properties;
 mod rejections;
+mod replays;
 mod requests;
 mod routing;
 mod support;
+mod tokens;
 mod upstreams;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{rejections::Bench, support::*};
+use super::{support::*, tokens::*};
 
 /// JSON of any shape whose `/error/key` is not `token.invalid`.
 fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -65,7 +65,7 @@ proptest! {
             let (origin, seen) = Origin::answering(move |_, _| answer.clone()).await;
             let proxy = bench.proxy(&origin, |_| {}).await;
             let got = proxy.get("/").await;
-            super::rejections::assert_unchanged(sent.as_bytes(), &got);
+            assert_unchanged(sent.as_bytes(), &got);
             assert_eq!((seen.count(), bench.token_requests()), (1, 1), "{sent}");
         });
     }

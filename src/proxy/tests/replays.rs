@@ -1,0 +1,188 @@
+//! The second sending: what is the same, what is not held, and where it cannot come.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::task::spawn_local;
+
+use super::{support::*, tokens::*};
+
+#[test]
+fn r117_a_rejected_request_goes_out_once_more_with_a_newer_token_and_is_otherwise_the_same() {
+    run(async {
+        let bench = Bench::new();
+        let (origin, seen) = api(Rc::new(Cell::new(2))).await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        let long = "a".repeat(60_000);
+        assert_eq!(status_of(&proxy.ask(post(&long)).await), 200);
+        assert_eq!((token_of(&seen.head(0)), token_of(&seen.head(1))), (1, 2));
+        assert_eq!(seen.head(0).replace("t1", "t2"), seen.head(1));
+        assert_eq!((seen.body(0).len(), seen.body(0)), (60_000, seen.body(1)));
+        assert_eq!((seen.count(), bench.token_requests()), (2, 2));
+        assert_eq!(proxy.budget.left(), 1 << 20, "r113: what was held is given back");
+        assert_eq!(seen.connections.get(), 1, "the first answer was read, its connection is used again");
+    });
+}
+
+#[test]
+fn r117_a_chunked_body_is_replayed_in_chunks() {
+    run(async {
+        let bench = Bench::new();
+        let (origin, seen) = api(Rc::new(Cell::new(2))).await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        assert_eq!(status_of(&proxy.ask(chunked("hello")).await), 200);
+        assert_eq!(seen.body(1), b"5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(seen.head(1).to_lowercase().matches("transfer-encoding: chunked").count(), 1);
+    });
+}
+
+#[test]
+fn r113_r117_what_is_not_held_is_not_replayed_but_the_token_is_dropped() {
+    run(async {
+        let long = "b".repeat(3_000_000);
+        for (request, budget) in [(post(&long), 1 << 20), (chunked(&long), 1 << 20), (post("short"), 3)] {
+            let bench = Bench::new();
+            let (origin, seen) = api(Rc::new(Cell::new(2))).await;
+            let proxy = bench.proxy_with_budget(&origin, settings(), budget).await;
+            let got = proxy.ask(request).await;
+            assert!(got.ends_with(INVENTORUM) && status_of(&got) == 401, "{got}");
+            assert_eq!(seen.count(), 1);
+            assert_eq!(proxy.budget.left(), budget);
+            assert_eq!(status_of(&proxy.get("/").await), 200);
+            assert_eq!((token_of(&seen.head(1)), bench.token_requests()), (2, 2));
+        }
+    });
+}
+
+#[test]
+fn r020_where_no_new_token_can_be_had_the_answer_is_ours_and_nothing_goes_out_bare() {
+    run(async {
+        let bench = Bench::failing_after(1);
+        let (origin, seen) = api(Rc::new(Cell::new(2))).await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        for sendings in [1, 1] {
+            let got = proxy.ask(post("abc")).await;
+            assert_eq!(status_of(&got), 503, "{got}");
+            assert!(got.contains("\r\nretry-after: ") && got.contains("\"token\":\"shop\""), "{got}");
+            assert!(got.contains("proxy-status: bearward; error="), "{got}");
+            assert_eq!(seen.count(), sendings);
+        }
+        let bench = Bench::failing_after(0);
+        let (origin, seen) = Origin::answering(|_, _| ok()).await;
+        let got = bench.proxy(&origin, |_| {}).await.get("/").await;
+        assert_eq!((status_of(&got), seen.count()), (503, 0), "{got}");
+    });
+}
+
+#[test]
+fn an_application_that_hangs_up_leaves_no_connection_and_no_memory_behind() {
+    run(async {
+        let bench = Bench::new();
+        let closed = Rc::new(tokio::sync::Notify::new());
+        let notify = Rc::clone(&closed);
+        let origin = Origin::with(move |_, mut wire| {
+            let notify = Rc::clone(&notify);
+            async move {
+                wire.request().await;
+                wire.say(ok()).await;
+                wire.request().await;
+                wire.rest().await;
+                notify.notify_one();
+            }
+        })
+        .await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        let mut wire = proxy.connect().await;
+        wire.say(post("abc").replace("Connection: close\r\n", "")).await;
+        spawn_local(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(wire);
+        });
+        closed.notified().await;
+        assert_eq!(proxy.budget.left(), 1 << 20);
+    });
+}
+
+#[test]
+fn r122_a_hundred_rejections_at_once_cost_one_token_request() {
+    run(async {
+        let bench = Bench::new();
+        let valid = Rc::new(Cell::new(1));
+        let (origin, seen) = api(Rc::clone(&valid)).await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        assert_eq!(status_of(&proxy.get("/").await), 200);
+        valid.set(2);
+        let answers = join_all((0..100).map(|_| proxy.get("/"))).await;
+        assert!(answers.iter().all(|answer| status_of(answer) == 200));
+        assert_eq!(bench.token_requests(), 2);
+        assert!(seen.count() <= 201);
+    });
+}
+
+/// An API that answers as soon as it has seen a request's head with the first token.
+async fn hasty_api() -> (Origin, Seen) {
+    let seen = Seen::default();
+    let log = seen.clone();
+    let origin = Origin::with(move |_, mut wire| {
+        let log = log.clone();
+        async move {
+            let mut head = wire.head().await;
+            if head.starts_with("GET /warm ") {
+                wire.say(ok()).await;
+                head = wire.head().await;
+            }
+            if token_of(&head) == 1 {
+                log.requests.borrow_mut().push((head, Vec::new()));
+                wire.say(rejection()).await;
+                wire.rest().await;
+            } else {
+                let body = if head.contains("Content-Length: 6") {
+                    wire.octets(6).await
+                } else {
+                    wire.octets(21).await
+                };
+                log.requests.borrow_mut().push((head, body));
+                wire.say(ok()).await;
+            }
+        }
+    })
+    .await;
+    (origin, seen)
+}
+
+#[test]
+fn r091_r117_a_rejection_during_the_upload_takes_the_body_over_and_replays_it() {
+    run(async {
+        let bench = Bench::new();
+        let (origin, seen) = hasty_api().await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        let mut wire = proxy.connect().await;
+        wire.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\nConnection: close\r\n\r\nabc").await;
+        while seen.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        wire.say("def").await;
+        let got = String::from_utf8(wire.rest().await).unwrap();
+        assert_eq!(status_of(&got), 200, "{got}");
+        assert_eq!(seen.body(1), b"abcdef");
+    });
+}
+
+#[test]
+fn r091_a_rejection_during_an_upload_that_proves_too_long_is_delivered() {
+    run(async {
+        let bench = Bench::new();
+        let (origin, seen) = hasty_api().await;
+        let proxy = bench.proxy(&origin, |settings| settings.replay_limit = 8).await;
+        let mut wire = proxy.connect().await;
+        wire.say("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+        while seen.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        wire.say("6\r\ndefghi\r\n").await;
+        let head = wire.head().await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+        assert_eq!(wire.octets(INVENTORUM.len()).await, INVENTORUM.as_bytes());
+        assert_eq!(seen.count(), 1);
+    });
+}
