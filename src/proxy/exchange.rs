@@ -101,7 +101,7 @@ impl Asked<'_> {
         replay: &Replay,
     ) -> Result<(Verdict, Response<Streamed>), Failure> {
         let response = self.send(Some(token), body, replay).await?;
-        Ok(rejection::judge(&self.route.settings().token_invalid, &self.app.method, response).await)
+        Ok(rejection::judge(&self.route.settings().token_invalid, response).await)
     }
 
     async fn send(

@@ -3,7 +3,7 @@
 //! Knows the rules of `token_invalid`, how much of an answer may be looked at, and how to read a challenge
 //! (RFC 9110 section 11.6.1). Does not know what follows from a rejection. Every answer comes out as it went in.
 
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 
 use super::body::Streamed;
 
@@ -51,15 +51,11 @@ pub(super) enum Verdict {
     Rejected,
 }
 
-/// Judges an answer to a request of this method.
-pub(super) async fn judge(
-    rules: &[Rule],
-    method: &Method,
-    mut response: Response<Streamed>,
-) -> (Verdict, Response<Streamed>) {
+/// Judges an answer. One to HEAD has no content, and only its challenge can say something.
+pub(super) async fn judge(rules: &[Rule], mut response: Response<Streamed>) -> (Verdict, Response<Streamed>) {
     let mut rejected = false;
     for rule in rules {
-        rejected = rejected || fits(rule, method, &mut response).await;
+        rejected = rejected || fits(rule, &mut response).await;
     }
     // More scope is what it lacks (RFC 6750 section 3.1), and a new token would not have more.
     if rejected && bearer_errors(response.headers()).iter().any(|error| error == "insufficient_scope") {
@@ -68,7 +64,7 @@ pub(super) async fn judge(
     (if rejected { Verdict::Rejected } else { Verdict::Accepted }, response)
 }
 
-async fn fits(rule: &Rule, method: &Method, response: &mut Response<Streamed>) -> bool {
+async fn fits(rule: &Rule, response: &mut Response<Streamed>) -> bool {
     match rule {
         Rule::Any401 => response.status() == StatusCode::UNAUTHORIZED,
         Rule::Challenge => {
@@ -77,7 +73,6 @@ async fn fits(rule: &Rule, method: &Method, response: &mut Response<Streamed>) -
         }
         Rule::Body { status, pointer, equals } => {
             response.status() == *status
-                && method != Method::HEAD
                 && is_plain_json(response.headers())
                 && look(response.body_mut()).await.is_some_and(|content| says(&content, pointer, equals))
         }

@@ -26,6 +26,8 @@ fn r119_r121_a_second_rejection_reaches_the_application_and_hammers_nobody() {
             assert!(matches!(status_of(&answer), 401 | 503 | 504), "{answer}");
         }
         assert!(bench.token_requests() <= 5, "{} token requests", bench.token_requests());
+        let later = seen.requests.borrow()[2..].iter().map(|(head, _)| token_of(head)).min();
+        assert!(later.is_none_or(|token| token > 2), "the second token was dropped too");
     });
 }
 
@@ -85,11 +87,17 @@ fn r117_challenges_that_reject_the_token_in_every_spelling() {
             let bench = Bench::new();
             let fields = format!("WWW-Authenticate: {challenge}\r\n");
             let (origin, seen) = Origin::answering(move |_, head| {
-                if token_of(head) == 1 { answer("401 Unauthorized", &fields, "") } else { ok() }
+                if token_of(head) == 1 {
+                    answer("401 Unauthorized", &fields, &"y".repeat(50_000))
+                } else {
+                    ok()
+                }
             })
             .await;
             let proxy = bench.proxy(&origin, |_| {}).await;
             assert_eq!((status_of(&proxy.get("/").await), seen.count()), (200, 2), "{challenge}");
+            proxy.get("/").await;
+            assert!(seen.connections.get() <= 2, "a connection whose answer nobody wanted is used again");
         }
     });
 }

@@ -3,7 +3,7 @@
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::task::spawn_local;
+use tokio::{sync::Notify, task::spawn_local};
 
 use super::{support::*, tokens::*};
 
@@ -78,7 +78,7 @@ fn r020_where_no_new_token_can_be_had_the_answer_is_ours_and_nothing_goes_out_ba
 fn an_application_that_hangs_up_leaves_no_connection_and_no_memory_behind() {
     run(async {
         let bench = Bench::new();
-        let closed = Rc::new(tokio::sync::Notify::new());
+        let closed = Rc::new(Notify::new());
         let notify = Rc::clone(&closed);
         let origin = Origin::with(move |_, mut wire| {
             let notify = Rc::clone(&notify);
@@ -120,11 +120,11 @@ fn r122_a_hundred_rejections_at_once_cost_one_token_request() {
 }
 
 /// An API that answers as soon as it has seen a request's head with the first token.
-async fn hasty_api() -> (Origin, Seen) {
-    let seen = Seen::default();
-    let log = seen.clone();
+async fn hasty_api() -> (Origin, Seen, Rc<Notify>) {
+    let (seen, closed) = (Seen::default(), Rc::new(Notify::new()));
+    let (log, notify) = (seen.clone(), Rc::clone(&closed));
     let origin = Origin::with(move |_, mut wire| {
-        let log = log.clone();
+        let (log, notify) = (log.clone(), Rc::clone(&notify));
         async move {
             let mut head = wire.head().await;
             if head.starts_with("GET /warm ") {
@@ -134,7 +134,8 @@ async fn hasty_api() -> (Origin, Seen) {
             if token_of(&head) == 1 {
                 log.requests.borrow_mut().push((head, Vec::new()));
                 wire.say(rejection()).await;
-                wire.rest().await;
+                assert!(!wire.rest().await.ends_with(b"def"), "the first sending goes on");
+                notify.notify_one();
             } else {
                 let body = if head.contains("Content-Length: 6") {
                     wire.octets(6).await
@@ -147,14 +148,14 @@ async fn hasty_api() -> (Origin, Seen) {
         }
     })
     .await;
-    (origin, seen)
+    (origin, seen, closed)
 }
 
 #[test]
 fn r091_r117_a_rejection_during_the_upload_takes_the_body_over_and_replays_it() {
     run(async {
         let bench = Bench::new();
-        let (origin, seen) = hasty_api().await;
+        let (origin, seen, closed) = hasty_api().await;
         let proxy = bench.proxy(&origin, |_| {}).await;
         let mut wire = proxy.connect().await;
         wire.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\nConnection: close\r\n\r\nabc").await;
@@ -165,6 +166,7 @@ fn r091_r117_a_rejection_during_the_upload_takes_the_body_over_and_replays_it() 
         let got = String::from_utf8(wire.rest().await).unwrap();
         assert_eq!(status_of(&got), 200, "{got}");
         assert_eq!(seen.body(1), b"abcdef");
+        closed.notified().await;
     });
 }
 
@@ -172,7 +174,7 @@ fn r091_r117_a_rejection_during_the_upload_takes_the_body_over_and_replays_it() 
 fn r091_a_rejection_during_an_upload_that_proves_too_long_is_delivered() {
     run(async {
         let bench = Bench::new();
-        let (origin, seen) = hasty_api().await;
+        let (origin, seen, _) = hasty_api().await;
         let proxy = bench.proxy(&origin, |settings| settings.replay_limit = 8).await;
         let mut wire = proxy.connect().await;
         wire.say("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
@@ -184,5 +186,63 @@ fn r091_a_rejection_during_an_upload_that_proves_too_long_is_delivered() {
         assert!(head.starts_with("HTTP/1.1 401"), "{head}");
         assert_eq!(wire.octets(INVENTORUM.len()).await, INVENTORUM.as_bytes());
         assert_eq!(seen.count(), 1);
+    });
+}
+
+#[test]
+fn r091_a_long_rejection_during_an_upload_is_delivered_because_it_cannot_be_held() {
+    run(async {
+        let bench = Bench::new();
+        let sendings = Rc::new(Cell::new(0));
+        let count = Rc::clone(&sendings);
+        let origin = Origin::with(move |_, mut wire| {
+            let count = Rc::clone(&count);
+            async move {
+                wire.request().await;
+                wire.say(ok()).await;
+                wire.head().await;
+                count.set(count.get() + 1);
+                let fields = "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n";
+                wire.say(answer("401 Unauthorized", fields, &"n".repeat(100_000))).await;
+                wire.rest().await;
+            }
+        })
+        .await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        let mut wire = proxy.connect().await;
+        wire.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc").await;
+        let head = wire.head().await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+        wire.say("def").await;
+        assert_eq!(wire.octets(100_000).await, "n".repeat(100_000).as_bytes());
+        assert_eq!(sendings.get(), 1);
+    });
+}
+
+#[test]
+fn r118_a_post_with_a_token_is_not_sent_again_after_a_connection_error() {
+    run(async {
+        let bench = Bench::new();
+        let sendings = Rc::new(Cell::new(0));
+        let count = Rc::clone(&sendings);
+        let origin = Origin::with(move |_, mut wire| {
+            let count = Rc::clone(&count);
+            async move {
+                while let Some((head, _)) = wire.request().await {
+                    if !head.starts_with("GET /warm ") {
+                        count.set(count.get() + 1);
+                        return;
+                    }
+                    wire.say(ok()).await;
+                }
+            }
+        })
+        .await;
+        let proxy = bench.proxy(&origin, |_| {}).await;
+        for (body, sent) in [("abc", 1), ("", 2)] {
+            assert_eq!(status_of(&proxy.ask(post(body)).await), 502);
+            assert_eq!(sendings.get(), sent, "once per request");
+        }
+        assert_eq!(bench.token_requests(), 1);
     });
 }

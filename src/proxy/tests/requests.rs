@@ -162,7 +162,8 @@ fn r057_r058_a_body_that_is_cut_or_broken_is_the_applications_fault() {
             let log = Rc::clone(&log);
             async move {
                 wire.head().await;
-                log.borrow_mut().push(wire.rest().await);
+                let rest = wire.rest().await;
+                log.borrow_mut().push(rest);
             }
         })
         .await;
