@@ -358,6 +358,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn r114_a_head_that_is_too_large_is_refused_and_the_connection_closed() {
+        LocalSet::new()
+            .run_until(async {
+                let within = "a: b\r\n".repeat(LIMITS.head_fields - 1);
+                let too_many = "a: b\r\n".repeat(LIMITS.head_fields + 1);
+                let too_long = format!("a: {}\r\n", "b".repeat(LIMITS.head_size));
+                for (target, fields, status) in [
+                    ("/", &*within, "200"),
+                    ("/", &*too_many, "431"),
+                    ("/", &*too_long, "431"),
+                    (&*format!("/{}", "p".repeat(LIMITS.head_size)), "", "431"),
+                ] {
+                    let (mut stream, release, drain) = begin();
+                    release.send(()).unwrap();
+                    let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    drain.cancel();
+                    let answer = all(stream).await;
+                    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn r111_a_head_that_comes_too_slowly_ends_the_connection() {
         LocalSet::new()
             .run_until(async {
