@@ -93,7 +93,7 @@ async fn under_lock(
     let (granted, asked) = match refresh_token(shared, locked).await? {
         Some(token) => match spend(shared, limit, locked, &token).await {
             Err(Setback::Failed(failure)) if failure.fault == Fault::InvalidGrant => {
-                bury(shared, locked, token).await;
+                bury(shared, locked).await;
                 if !can_start {
                     let detail = format!("the refresh token was refused: {}", failure.detail);
                     return Err(Setback::LoginRequired(detail));
@@ -152,16 +152,15 @@ async fn refresh_token(shared: &Shared, locked: &Locked) -> Result<Option<Secret
         }
         tracing::warn!(token = %shared.name, "a crash interrupted a refresh; its refresh token is tried, though it may be dead");
     }
-    let dead = shared.course().dead.clone();
     if let Some(token) = record.and_then(|record| record.refresh_token.clone()) {
-        return Ok(Some(token).filter(|token| dead.as_ref() != Some(token)));
+        return Ok(Some(token));
     }
     if record.is_some_and(|record| record.dead) || locked.damage().is_some() {
         return Ok(None);
     }
     let grant = Arc::clone(&shared.grant);
     match tokio::task::spawn_blocking(move || grant.first_refresh_token()).await {
-        Ok(Ok(first)) => Ok(first.filter(|token| dead.as_ref() != Some(token))),
+        Ok(Ok(first)) => Ok(first),
         Ok(Err(unread)) => Err(Setback::Failed(Failure::new(Fault::Secret, unread.to_string()))),
         Err(_) => Err(Setback::Panicked),
     }
@@ -189,9 +188,9 @@ async fn spend(
     outcome
 }
 
-/// Remembers that the chain's refresh token is dead, so that it is never sent again.
-async fn bury(shared: &Shared, locked: &mut Locked, token: Secret) {
-    shared.course().dead = Some(token);
+/// Remembers that the chain's refresh token is dead, so that it is never sent again. Should that fail, the mark of its
+/// spending is still there.
+async fn bury(shared: &Shared, locked: &mut Locked) {
     let record = Record { refresh_token: None, dead: true, spending: false, ..current(shared, locked) };
     if let Err(problem) = locked.save(record).await {
         tracing::error!(token = %shared.name, %problem, "the store was not told that the refresh token is dead");

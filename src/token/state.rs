@@ -126,8 +126,6 @@ pub(super) struct Course {
     /// Somebody found no token since the last attempt began.
     pub wanted: bool,
     pub rejected: Option<Rejected>,
-    /// The refresh token that was refused last; known here too, should the store fail to remember it.
-    pub dead: Option<Secret>,
     /// A chained request was refused since the last success and has cost the parent its token already.
     pub parent_blamed: bool,
     /// Failures since the last grant.
@@ -146,7 +144,6 @@ impl Course {
             unsaved: None,
             wanted: false,
             rejected: None,
-            dead: None,
             parent_blamed: false,
             failures: 0,
             strikes: 0,
