@@ -1,6 +1,8 @@
 //! What every end-to-end test needs: bearward in this process or as the real binary, and an application.
 
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
+
+mod raw;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +21,7 @@ use bearward::{
 };
 use bytes::Bytes;
 use http::{Request, Response};
+pub use raw::{RawAnswer, RawApplication};
 
 /// Long enough for anything that happens at all, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
