@@ -5,10 +5,12 @@
 //! asks each caller of it for a reason.
 
 use std::{
-    fmt, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
+use aws_lc_rs::digest;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
 use zeroize::Zeroizing;
 
 /// A secret text. `Debug` shows that there is one and nothing of it.
@@ -24,6 +26,11 @@ impl Secret {
     /// The text itself. Each call says why in an `#[expect(clippy::disallowed_methods, reason = "…")]`.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// A digest that tells secrets apart and does not give them away.
+    pub fn fingerprint(&self) -> String {
+        BASE64_STANDARD_NO_PAD.encode(digest::digest(&digest::SHA256, self.0.as_bytes()))
     }
 
     /// Whether the text is empty.
@@ -70,10 +77,10 @@ impl SecretSource {
 
 fn read_file(path: &Path) -> io::Result<Secret> {
     const MOST: u64 = 1 << 20;
-    if std::fs::metadata(path)?.len() > MOST {
+    if fs::metadata(path)?.len() > MOST {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
     }
-    let mut text = Zeroizing::new(std::fs::read_to_string(path)?);
+    let mut text = Zeroizing::new(fs::read_to_string(path)?);
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -84,6 +91,19 @@ fn read_file(path: &Path) -> io::Result<Secret> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
     }
     Ok(Secret(text))
+}
+
+/// A digest of what stands in secret files now, by which a rotated one is noticed; `None` where there are no files or one
+/// cannot be read.
+pub fn stamp(files: &[PathBuf]) -> Option<String> {
+    if files.is_empty() {
+        return None;
+    }
+    let mut context = digest::Context::new(&digest::SHA256);
+    for file in files {
+        context.update(digest::digest(&digest::SHA256, &Zeroizing::new(fs::read(file).ok()?)).as_ref());
+    }
+    Some(BASE64_STANDARD_NO_PAD.encode(context.finish()))
 }
 
 /// A secret file that cannot be read. Names the file and the reason, never the content.

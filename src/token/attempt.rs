@@ -142,9 +142,21 @@ fn adopted(shared: &Shared, want: &Want, record: &Record) -> Option<Won> {
     Some(Won { held: Some(held), refresh: now.after(refresh) })
 }
 
-/// The refresh token to spend: the stored one, else the configured first one, unless the chain is dead.
+/// The refresh token to spend: the stored one, else the configured first one, unless the chain is dead. A first one that is
+/// not the one the chain began with was put there by a person, and goes before what is stored.
 async fn refresh_token(shared: &Shared, locked: &Locked) -> Result<Option<Secret>, Setback> {
     let record = locked.record();
+    let first = first_refresh_token(shared).await;
+    let another = |first: &Secret| {
+        let began = record.and_then(|record| record.first.as_ref());
+        began.is_some_and(|began| *began != first.fingerprint())
+    };
+    if let Ok(Some(first)) = &first
+        && another(first)
+    {
+        tracing::info!(token = %shared.name, "there is another first refresh token; it is used from now on");
+        return Ok(Some(first.clone()));
+    }
     if record.is_some_and(|record| record.spending) {
         if shared.grant.can_start() {
             tracing::warn!(token = %shared.name, "a crash interrupted a refresh; starting afresh, as its refresh token may be dead");
@@ -158,6 +170,10 @@ async fn refresh_token(shared: &Shared, locked: &Locked) -> Result<Option<Secret
     if record.is_some_and(|record| record.dead) || locked.damage().is_some() {
         return Ok(None);
     }
+    first
+}
+
+async fn first_refresh_token(shared: &Shared) -> Result<Option<Secret>, Setback> {
     let grant = Arc::clone(&shared.grant);
     match tokio::task::spawn_blocking(move || grant.first_refresh_token()).await {
         Ok(Ok(first)) => Ok(first),
@@ -175,7 +191,9 @@ async fn spend(
     token: &Secret,
 ) -> Result<(Granted, Moment), Setback> {
     let before = current(shared, locked);
-    let marked = Record { refresh_token: Some(token.clone()), spending: true, ..before };
+    let first = first_refresh_token(shared).await.ok().flatten().map(|first| first.fingerprint());
+    let first = first.or(before.first);
+    let marked = Record { refresh_token: Some(token.clone()), first, spending: true, ..before };
     let unmarked = Record { spending: false, ..marked.clone() };
     locked.save(marked).await.map_err(|problem| Setback::Store(problem.to_string()))?;
     let outcome = ask(shared, limit, || shared.grant.refresh(token)).await;
@@ -218,6 +236,7 @@ async fn keep(
         dead: before.dead && !rotated,
         // RFC 6749 section 6: an absent one leaves the old one valid.
         refresh_token: granted.refresh_token.clone().or(before.refresh_token),
+        first: before.first,
         spending: false,
         chain: before.chain,
     };

@@ -53,8 +53,9 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(parts: Arc<Parts>, recipe: Recipe) -> Self {
         let Recipe { name, grant, policy, parent, metrics, subject } = recipe;
+        let own = grant.identity(subject.as_deref());
         Self {
-            identity: grant.identity(subject.as_deref()),
+            identity: parent.as_ref().map_or_else(|| own.clone(), |parent| own.under(parent.identity())),
             limit: grant.endpoint().map(|url| parts.limits.endpoint(url)),
             ended: parts.stopping.child_token(),
             name,

@@ -12,7 +12,7 @@ use std::{
 use tokio_util::sync::DropGuard;
 
 use super::{Held, schedule, shared::Shared, state::State};
-use crate::clock::Moment;
+use crate::{clock::Moment, oauth::Identity};
 
 /// Those who wait for one source at once, at most.
 const MOST_WAITING: usize = 10_000;
@@ -74,6 +74,11 @@ impl TokenSource {
     /// What an operator may see. Never a token.
     pub fn status(&self) -> Status {
         self.shared.status()
+    }
+
+    /// What identifies its token.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.shared.identity
     }
 
     /// Returns when there is a usable token, however long that takes.

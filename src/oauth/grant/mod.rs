@@ -10,7 +10,7 @@ mod recipe;
 mod refresh_token;
 mod request;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
@@ -18,7 +18,7 @@ use http::HeaderValue;
 pub use recipe::Recipe;
 
 use super::{Failure, Fault, Granted, Keys};
-use crate::secret::{Secret, SecretError};
+use crate::secret::{self, Secret, SecretError};
 
 /// Reads a grant's keys from its table; `None` where problems were reported.
 pub type FromKeys = fn(&mut dyn Keys) -> Option<Arc<dyn Grant>>;
@@ -56,7 +56,7 @@ pub trait Grant: Send + Sync + fmt::Debug {
     /// A digest of the current values of all secrets, files read anew, by which a refused source notices that one was
     /// rotated. `None` where they cannot change while this grant lives, or cannot be read now.
     fn secrets_stamp(&self) -> Option<String> {
-        None
+        secret::stamp(&self.identity(None).secret_files)
     }
 
     /// Gets a token afresh.
@@ -92,4 +92,6 @@ pub struct Identity {
     /// SHA-256 of everything that is sent, in hexadecimal; secrets read from files are told apart by their path.
     /// A stored access token is used only where this is the same.
     pub recipe: String,
+    /// The files that secrets are read from.
+    pub secret_files: Vec<PathBuf>,
 }

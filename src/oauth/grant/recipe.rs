@@ -2,6 +2,8 @@
 //!
 //! Knows how to join parts so that no two recipes give the same bytes. Does not know what the parts mean.
 
+use std::path::PathBuf;
+
 use aws_lc_rs::digest;
 use http::Uri;
 
@@ -16,6 +18,7 @@ pub struct Recipe {
     label: String,
     chain: digest::Context,
     whole: digest::Context,
+    secret_files: Vec<PathBuf>,
 }
 
 impl Recipe {
@@ -26,6 +29,7 @@ impl Recipe {
             label: label(host),
             chain: digest::Context::new(&digest::SHA256),
             whole: digest::Context::new(&digest::SHA256),
+            secret_files: Vec::new(),
         };
         recipe.part("grant_type", grant_type);
         if let Some(url) = url {
@@ -59,19 +63,31 @@ impl Recipe {
     /// A secret that may be rotated without ending the chain: a client secret, a password.
     pub fn rotating_secret(&mut self, name: &str, source: &SecretSource) {
         update_secret(&mut self.whole, name, source);
+        self.note_file(source);
     }
 
     /// A secret that begins a chain: another one is another chain.
     pub fn first_secret(&mut self, name: &str, source: &SecretSource) {
         update_secret(&mut self.chain, name, source);
         update_secret(&mut self.whole, name, source);
+        self.note_file(source);
+    }
+
+    fn note_file(&mut self, source: &SecretSource) {
+        if let SecretSource::File(path) = source {
+            self.secret_files.push(path.clone());
+        }
     }
 
     /// The identity.
     pub fn identity(self) -> Identity {
         let chain = hexadecimal(self.chain.finish().as_ref());
         let recipe = hexadecimal(self.whole.finish().as_ref());
-        Identity { chain: format!("{}-{}", self.label, &chain[..32]), recipe }
+        Identity {
+            chain: format!("{}-{}", self.label, &chain[..32]),
+            recipe,
+            secret_files: self.secret_files,
+        }
     }
 }
 
@@ -88,7 +104,8 @@ impl Identity {
             hexadecimal(context.finish().as_ref())
         };
         let chain = joined(&self.chain, &parent.chain);
-        Self { chain: format!("{label}-{}", &chain[..32]), recipe: joined(&self.recipe, &parent.recipe) }
+        let recipe = joined(&self.recipe, &parent.recipe);
+        Self { chain: format!("{label}-{}", &chain[..32]), recipe, secret_files: self.secret_files.clone() }
     }
 }
 

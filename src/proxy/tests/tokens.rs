@@ -38,6 +38,7 @@ impl Grant for Counting {
         Identity {
             chain: format!("id-{}", subject.unwrap_or("0")),
             recipe: subject.unwrap_or("0").to_owned(),
+            secret_files: Vec::new(),
         }
     }
 

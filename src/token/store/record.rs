@@ -37,6 +37,10 @@ pub struct Record {
     /// The refresh token to spend next.
     #[serde(with = "optional_secret", default)]
     pub refresh_token: Option<Secret>,
+    /// The fingerprint of the configured first refresh token that the chain began with. Another one in the same file is
+    /// another person's doing: it begins anew.
+    #[serde(default)]
+    pub first: Option<String>,
     /// The server refused the chain's refresh token: it, and the configured first one, are never sent again.
     pub dead: bool,
     /// The refresh token is being spent. Found at a start, it means that a crash came between, and that the refresh
@@ -63,6 +67,7 @@ impl Record {
             lifetime_ms: 0,
             obtained_at_ms: 0,
             refresh_token: None,
+            first: None,
             dead: false,
             spending: false,
         }

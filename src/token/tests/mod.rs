@@ -114,7 +114,7 @@ impl std::fmt::Debug for Fake {
 impl Grant for Fake {
     fn identity(&self, subject: Option<&str>) -> Identity {
         let chain = subject.map_or(self.chain.to_owned(), |subject| format!("{}-{subject}", self.chain));
-        Identity { chain, recipe: "recipe".to_owned() }
+        Identity { chain, recipe: "recipe".to_owned(), secret_files: Vec::new() }
     }
 
     fn endpoint(&self) -> Option<&str> {
