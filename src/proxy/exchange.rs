@@ -72,20 +72,14 @@ impl Asked<'_> {
             held.accept();
             return Ok(first);
         }
-        let Some(body) = self.once_more(&replay, first.body_mut()).await? else {
-            source.reject(&held);
-            return Ok(first);
-        };
+        // At once, so that the new one is being got while the rest of the body may still be read.
+        source.reject(&held);
+        let Some(body) = self.once_more(&replay, first.body_mut()).await? else { return Ok(first) };
         first.into_body().drain();
-        tracing::info!(
-            upstream = &*settings.name,
-            token = source.name(),
-            generation = held.generation(),
-            "the upstream rejected the token; the request goes out once more with a newer one"
-        );
         let newer = source.replace(&held, settings.token_timeout).await;
         let newer = newer.map_err(|why| no_token(&source, why))?;
         self.route.metrics().replayed();
+        tracing::debug!(upstream = &*settings.name, generation = newer.generation(), "sent once more");
         let (verdict, second) = self.judged(&newer, body, &replay).await?;
         match verdict {
             Verdict::Accepted => newer.accept(),

@@ -92,6 +92,21 @@ fn requests_share_one_connection() {
 }
 
 #[test]
+fn requests_that_find_no_connection_open_one_for_all_of_them() {
+    run(async {
+        let (port, connections) = origin(echo).await;
+        let mut short = settings();
+        short.connections.idle_timeout = std::time::Duration::from_millis(50);
+        let proxy = Proxy::at(Entry::One(route_with(port, Protocol::Http2, short, None))).await;
+        proxy.get("/").await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let answers = join_all((0..50).map(|_| proxy.get("/"))).await;
+        assert!(answers.iter().all(|answer| status_of(answer) == 200));
+        assert_eq!(connections.get(), 2, "the idle one was closed, one new one is shared");
+    });
+}
+
+#[test]
 fn r063_trailers_of_an_answer_reach_an_application_that_asks_for_them() {
     run(async {
         async fn with_trailers(_: Request<Incoming>) -> Answer {

@@ -391,3 +391,22 @@ fn r118_after_a_connection_error_a_post_is_never_sent_again_and_a_get_once() {
         }
     });
 }
+
+#[test]
+fn r111_an_answer_that_is_slow_but_moves_is_not_cut() {
+    run(async {
+        let origin = Origin::with(|_, mut wire| async move {
+            wire.request().await;
+            wire.say("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n").await;
+            for _ in 0..8 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                wire.say("x").await;
+            }
+        })
+        .await;
+        let mut hasty = settings();
+        hasty.body_timeout = Duration::from_millis(500);
+        let got = Proxy::at(Entry::One(route_to(origin.port, hasty, None))).await.get("/").await;
+        assert!(got.ends_with("\r\n\r\nxxxxxxxx"), "{got}");
+    });
+}
