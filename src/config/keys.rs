@@ -171,7 +171,11 @@ const LIMITS: &[Key] = &[
     ),
     key("head_timeout", Kind::Duration, "Until a request head is complete. Default: 30s."),
     key("idle_timeout", Kind::Duration, "How long an application's kept connection may idle. Default: 5m."),
-    key("body_timeout", Kind::Duration, "How long a body may stand still. Default: 5m."),
+    key(
+        "body_timeout",
+        Kind::Duration,
+        "How long a request's body, or an answer's of known length, may stand still. Default: 5m.",
+    ),
     key(
         "connections",
         Kind::Integer { least: 1, most: 10_000_000 },

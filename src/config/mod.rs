@@ -180,7 +180,7 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a kept connection of an application may idle.
     pub idle_timeout: Duration,
-    /// How long an application's or an upstream's body may stand still.
+    /// How long a request's body, or an answer's of known length, may stand still; a stream may be silent for ever.
     pub body_timeout: Duration,
     /// Open connections of applications, over all listeners.
     pub connections: usize,

@@ -32,7 +32,9 @@ impl Door {
         local: Option<SocketAddr>,
     ) -> Response<ResponseBody> {
         if let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {
-            return refuse(refusal).into_response();
+            let refused = refuse(refusal);
+            refused.log();
+            return refused.into_response();
         }
         // RefCells of a route are borrowed only between two awaits and hold nothing half-made.
         let answer = AssertUnwindSafe(exchange(&self.entry, &self.worker, request)).catch_unwind().await;

@@ -43,7 +43,8 @@ pub(super) struct Streamed {
     failed: Option<BodyError>,
     /// What is still to be handed on of a content whose length the upstream told: framing is passed on as it came.
     left: Option<u64>,
-    stall: Stall,
+    /// None for content of unknown length: an event stream may be silent for as long as it likes.
+    stall: Option<Stall>,
 }
 
 /// Why an answer's body ended early. The application's connection is cut, so that it cannot take it for whole.
@@ -75,7 +76,7 @@ impl Streamed {
             rest: Some(rest),
             failed: None,
             left,
-            stall: Stall::new(stall_after),
+            stall: left.map(|_| Stall::new(stall_after)),
         }
     }
 
@@ -120,7 +121,9 @@ impl Streamed {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         match Pin::new(&mut *rest).poll_frame(cx) {
             Poll::Ready(outcome) => {
-                self.stall.moved();
+                if let Some(stall) = &mut self.stall {
+                    stall.moved();
+                }
                 if outcome.as_ref().is_none_or(Result::is_err) || rest.is_end_stream() {
                     self.rest = None;
                 }
@@ -130,10 +133,13 @@ impl Streamed {
                     }),
                 )
             }
-            Poll::Pending => self.stall.poll_waiting(cx).map(|()| {
-                self.rest = None;
-                Some(Err(BodyError::Stalled))
-            }),
+            Poll::Pending => {
+                let Some(stall) = &mut self.stall else { return Poll::Pending };
+                stall.poll_waiting(cx).map(|()| {
+                    self.rest = None;
+                    Some(Err(BodyError::Stalled))
+                })
+            }
         }
     }
 

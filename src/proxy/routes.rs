@@ -37,7 +37,7 @@ pub struct Settings {
     pub response_timeout: Duration,
     /// How long a request waits for a token.
     pub token_timeout: Duration,
-    /// How long a body may stand still.
+    /// How long a request's body, or an answer's of known length, may stand still.
     pub body_timeout: Duration,
     /// The longest request body that is held for a replay, in octets.
     pub replay_limit: usize,

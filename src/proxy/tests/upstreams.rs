@@ -350,6 +350,24 @@ fn r111_an_answer_that_stands_still_is_cut() {
 }
 
 #[test]
+fn a_stream_of_unknown_length_may_be_silent_for_as_long_as_it_likes() {
+    run(async {
+        let origin = Origin::with(|_, mut wire| async move {
+            wire.request().await;
+            wire.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwait\r\n").await;
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            wire.say("3\r\nfor\r\n0\r\n\r\n").await;
+            wire.rest().await;
+        })
+        .await;
+        let mut hasty = settings();
+        hasty.body_timeout = Duration::from_millis(50);
+        let got = Proxy::at(Entry::One(route_to(origin.port, hasty, None))).await.get("/").await;
+        assert!(got.ends_with("3\r\nfor\r\n0\r\n\r\n"), "{got}");
+    });
+}
+
+#[test]
 fn r007_a_redirect_is_the_applications_to_follow() {
     run(async {
         let (origin, seen) = Origin::answering(|_, _| {

@@ -282,3 +282,33 @@ async fn a_lock_is_waited_for_and_released_with_its_guard() {
     drop(locked);
     two.lock(CHAIN).await.unwrap();
 }
+
+#[tokio::test]
+async fn r131_another_first_refresh_token_begins_anew_and_a_dead_one_is_never_sent_again() {
+    let began = Some(Secret::new("r0").fingerprint());
+    let alive = Record { first: began.clone(), access_token: None, ..record(5) };
+    let dead = Record { refresh_token: None, dead: true, ..alive.clone() };
+    for (stored, first, sent) in [
+        (&alive, "r0", Some("r5")),
+        (&alive, "another", Some("another")),
+        (&dead, "r0", None),
+        (&dead, "another", Some("another")),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        open(&path).unwrap().lock(CHAIN).await.unwrap().save(stored.clone()).await.unwrap();
+        let answer = |_, _| Ok(with_refresh("t", 3600 * S, "next"));
+        let fake = Arc::new(Fake { can_start: false, first: Some(first), ..Fake::new(answer) });
+        let engine = Engine::new(Clock::system(), open(&path).unwrap(), Handle::current());
+        let served = hasty(&engine, &fake).token(10 * S).await;
+        assert_eq!(served.is_ok(), sent.is_some(), "{first}: {served:?}");
+        let asked: Vec<_> =
+            fake.asked.lock().unwrap().iter().map(|(_, asked)| asked.refresh_token.clone()).collect();
+        assert_eq!(asked, sent.map(|sent| Some(sent.to_owned())).into_iter().collect::<Vec<_>>(), "{first}");
+        let kept = open(&path).unwrap().load(CHAIN).await.unwrap().unwrap();
+        let first = sent.map_or(began.clone(), |sent| {
+            Some(Secret::new(if sent == "r5" { "r0" } else { sent }).fingerprint())
+        });
+        assert_eq!(kept.first, first);
+    }
+}
