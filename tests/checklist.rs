@@ -47,7 +47,7 @@ fn every_requirement_of_this_version_has_a_test() {
     }
     let missing: Vec<_> = open
         .iter()
-        .filter(|(number, _)| HELD.iter().any(|(first, last)| (first..=last).contains(&number)))
+        .filter(|(number, _)| HELD.iter().any(|(first, last)| (first..=last).contains(number)))
         .map(|(number, text)| format!("{number} {text}"))
         .collect();
     assert!(missing.is_empty(), "without a test:\n{}", missing.join("\n"));

@@ -96,6 +96,10 @@ fn first_name(path: &str) -> Option<String> {
 }
 
 fn each_file(path: &Path, each: &mut impl FnMut(&Path, &str)) {
+    // What tests know is no arrow of the house.
+    if path.file_stem().is_some_and(|name| name == "tests" || name == "testing") {
+        return;
+    }
     if path.is_dir() {
         for entry in fs::read_dir(path).expect("a folder can be read") {
             each_file(&entry.expect("an entry can be read").path(), each);

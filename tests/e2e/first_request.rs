@@ -1,6 +1,7 @@
 //! The shortest way: one application, one upstream, one token.
 
-use bearward::demo::simulator::{AuthorizationServer, ResourceServer};
+use bearward::demo::simulator::{Answer, AuthorizationServer, ResourceServer};
+use http::{StatusCode, header::CACHE_CONTROL};
 
 use crate::support::{Process, application, ask, start};
 
@@ -12,6 +13,22 @@ async fn an_application_that_knows_nothing_of_oauth_is_served() {
     let mut application = application(&bearward, "api");
     assert_eq!(ask(&mut application, "/orders?page=1").await.status(), 200);
     assert_eq!(authorization_server.token_requests().len(), 1);
+    bearward.stop().await;
+}
+
+#[tokio::test]
+async fn r084_what_was_answered_to_one_request_is_not_kept_for_the_next() {
+    let authorization_server = AuthorizationServer::new().client("app", "secret").start().await.unwrap();
+    let cacheable =
+        Answer::status(StatusCode::OK).field(CACHE_CONTROL, "public, max-age=3600").content("one");
+    let api = ResourceServer::new(&authorization_server).always("/kept", cacheable).start().await.unwrap();
+    let bearward = start(&configuration(&authorization_server.url(), &api.url()));
+    let mut application = application(&bearward, "api");
+    for count in 1..=3 {
+        let answer = ask(&mut application, "/kept").await;
+        assert_eq!(answer.body().as_ref(), b"one");
+        assert_eq!(api.requests().len(), count, "each request is the API's to answer");
+    }
     bearward.stop().await;
 }
 
