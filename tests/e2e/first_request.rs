@@ -33,6 +33,22 @@ async fn r084_what_was_answered_to_one_request_is_not_kept_for_the_next() {
 }
 
 #[tokio::test]
+async fn workers_share_a_port_and_one_token() {
+    let authorization_server = AuthorizationServer::new().client("app", "secret").start().await.unwrap();
+    let api = ResourceServer::new(&authorization_server).start().await.unwrap();
+    let configuration = configuration(&authorization_server.url(), &api.url());
+    let bearward = start(&format!("workers = 3\n{configuration}"));
+    let mut applications: Vec<_> = (0..24).map(|_| application(&bearward, "api")).collect();
+    for application in &mut applications {
+        assert_eq!(ask(application, "/orders").await.status(), 200);
+    }
+    assert!(api.connections() > 1, "connections of one worker are not another's");
+    assert_eq!(authorization_server.token_requests().len(), 1);
+    drop(applications);
+    bearward.stop().await;
+}
+
+#[tokio::test]
 async fn the_binary_serves_and_stops_on_a_signal() {
     let authorization_server = AuthorizationServer::new().client("app", "secret").start().await.unwrap();
     let api = ResourceServer::new(&authorization_server).start().await.unwrap();
