@@ -21,7 +21,7 @@
 //!
 //! 1. [`ingress::accept`] takes a connection, [`ingress::connection`] reads HTTP/1.1 from it within its limits.
 //! 2. [`ingress::door`] asks [`ingress::admission`] whether it may come in (Host, Origin).
-//! 3. [`proxy::exchange`] is the spine: the route ([`proxy::routes`]), the outgoing head ([`proxy::fields`]), the token
+//! 3. [`proxy::exchange()`] is the spine: the route ([`proxy::routes`]), the outgoing head ([`proxy::fields`]), the token
 //!    (a read of memory), sending ([`upstream::client`]), and the question whether the answer rejects this very token
 //!    ([`proxy::rejection`]). If so the token is replaced and the request sent once more ([`proxy::replay`]); there is no
 //!    loop.

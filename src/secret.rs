@@ -135,7 +135,7 @@ mod tests {
     fn a_file_loses_exactly_one_newline() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        std::fs::write(&path, "a b\n\n").unwrap();
+        fs::write(&path, "a b\n\n").unwrap();
         assert_eq!(SecretSource::File(path).read().unwrap(), Secret::new("a b\n"));
     }
 

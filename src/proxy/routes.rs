@@ -94,7 +94,7 @@ impl Route {
         endpoint: Arc<Endpoint>,
         supply: Option<Supply>,
         metrics: Arc<UpstreamMetrics>,
-    ) -> Result<Rc<Self>, http::header::InvalidHeaderValue> {
+    ) -> Result<Rc<Self>, header::InvalidHeaderValue> {
         let host = HeaderValue::try_from(endpoint.origin().authority())?;
         let client = Client::new(endpoint, settings.connections);
         Ok(Rc::new(Self { settings, supply, client, metrics, host }))

@@ -1,6 +1,11 @@
 //! End to end: real sockets, in-process fakes for the remote parties only.
 
-#![allow(clippy::disallowed_methods, reason = "tests look at clocks and secrets")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test looks at clocks and secrets, and what it cannot go on without ends it"
+)]
 
 mod first_request;
 mod support;
