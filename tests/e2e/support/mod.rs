@@ -2,7 +2,6 @@
 
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 
-mod raw;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +20,6 @@ use bearward::{
 };
 use bytes::Bytes;
 use http::{Request, Response};
-pub use raw::{RawAnswer, RawApplication};
 
 /// Long enough for anything that happens at all, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
