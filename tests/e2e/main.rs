@@ -7,5 +7,9 @@
     reason = "a test looks at clocks and secrets, and what it cannot go on without ends it"
 )]
 
+mod apis;
+mod entrances;
 mod first_request;
+mod load;
+mod rejection;
 mod support;

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+pub mod raw;
+
 pub use bearward::demo::application::Application;
 use bearward::{
     app::{App, Running},
