@@ -93,7 +93,8 @@ pub fn read(answer: &Answer, asked: Asked<'_>) -> Result<Granted, Failure> {
             .unwrap_or_else(|| unusable("there is no access_token in it")));
     };
     check_token_type(members.get("token_type"), asked).map_err(|problem| unusable(&problem))?;
-    let now = date(&answer.fields).unwrap_or(asked.now);
+    // Date is a whole second, and the answer was made within it: the end of it counts, or a JWT would be sent dead.
+    let now = date(&answer.fields).map_or(asked.now, |date| date + Duration::from_secs(1));
     let mut granted = Granted::bare(access_token, now).map_err(unusable)?;
     granted.lifetime = members.get("expires_in").and_then(seconds).map(lifetime).or(granted.lifetime);
     granted.refresh_token = secret(&mut members, "refresh_token").filter(|token| !token.is_empty());
@@ -101,7 +102,7 @@ pub fn read(answer: &Answer, asked: Asked<'_>) -> Result<Granted, Failure> {
     Ok(granted)
 }
 
-/// The server's clock at the time of the answer (RFC 9110 section 6.6.1).
+/// The server's clock at the time of the answer, its fraction of a second cut off (RFC 9110 section 6.6.1).
 pub(super) fn date(fields: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(fields.get(header::DATE)?.to_str().ok()?).ok()
 }
@@ -282,7 +283,8 @@ mod tests {
         let mut answer = ok(json!({ "access_token": token, "token_type": "Bearer" }).to_string());
         let date = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 31_536_000);
         answer.fields.insert(header::DATE, httpdate::fmt_http_date(date).parse().unwrap());
-        assert_eq!(in_seconds(&reading(&answer).unwrap()), Some(300), "our clock is a year behind");
+        let lifetime = in_seconds(&reading(&answer).unwrap());
+        assert_eq!(lifetime, Some(299), "our clock is a year behind, and Date up to a second");
     }
 
     #[test]
