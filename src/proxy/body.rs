@@ -31,7 +31,11 @@ pub struct ResponseBody(Kind);
 #[derive(Debug)]
 enum Kind {
     Whole(Bytes),
-    Upstream(Streamed),
+    Upstream {
+        body: Streamed,
+        /// It has no octets, and its head says so by a Content-Length.
+        told_empty: bool,
+    },
 }
 
 /// An upstream's body: what was looked at already, then what still comes.
@@ -62,8 +66,9 @@ impl ResponseBody {
         Self(Kind::Whole(content))
     }
 
-    pub(super) fn streamed(body: Streamed) -> Self {
-        Self(Kind::Upstream(body))
+    /// An upstream's body. `told`: it belongs to a head with a Content-Length that counts this very content.
+    pub(super) fn streamed(body: Streamed, told: bool) -> Self {
+        Self(Kind::Upstream { told_empty: told && body.is_end_stream(), body })
     }
 }
 
@@ -198,21 +203,23 @@ impl Body for ResponseBody {
         match &mut self.0 {
             Kind::Whole(content) if content.is_empty() => Poll::Ready(None),
             Kind::Whole(content) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(content))))),
-            Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Kind::Upstream { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(content) => content.is_empty(),
-            Kind::Upstream(body) => body.is_end_stream(),
+            // hyper drops the Content-Length of a body that is over before it begins and writes one of its own behind the
+            // other fields; one that has to be asked for keeps its place.
+            Kind::Upstream { body, told_empty } => !told_empty && body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(content) => SizeHint::with_exact(content.len() as u64),
-            Kind::Upstream(body) => body.size_hint(),
+            Kind::Upstream { body, .. } => body.size_hint(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Knows the order of the steps, each of which is a leaf. There is no loop: a request goes out with at most two tokens.
 
-use http::{Method, Request, Response, Version, header, request, uri::PathAndQuery};
+use http::{Method, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
 use hyper::body::Incoming;
 
 use super::{
@@ -41,7 +41,7 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
     };
     let asked = Asked { route, app, target };
     let response = match asked.carry(worker, body).await {
-        Ok(response) => delivered(response),
+        Ok(response) => delivered(&asked.app.method, response),
         Err(failure) => told(failure.at(&route.settings().name)),
     };
     route.metrics().answered(response.status(), worker.clock.now().since(begun));
@@ -142,11 +142,15 @@ fn no_token(source: &TokenSource, why: Unavailable) -> Failure {
 }
 
 /// An answer as the application gets it: our own version on this hop, hop-by-hop fields taken off.
-fn delivered(response: Response<Streamed>) -> Response<ResponseBody> {
+fn delivered(method: &Method, response: Response<Streamed>) -> Response<ResponseBody> {
     let (mut head, body) = response.into_parts();
     head.version = Version::HTTP_11;
     head.headers = fields::of_answer(head.headers);
-    Response::from_parts(head, ResponseBody::streamed(body))
+    // RFC 9110 section 8.6: with these it counts a content that is not sent.
+    let counts = *method != Method::HEAD
+        && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let told = counts && head.headers.contains_key(header::CONTENT_LENGTH);
+    Response::from_parts(head, ResponseBody::streamed(body, told))
 }
 
 /// What this version does not do is refused aloud rather than sent on as something else.
