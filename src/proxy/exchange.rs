@@ -147,8 +147,8 @@ fn delivered(method: &Method, response: Response<Streamed>) -> Response<Response
     head.version = Version::HTTP_11;
     head.headers = fields::of_answer(head.headers);
     // RFC 9110 section 8.6: with these it counts a content that is not sent.
-    let counts = *method != Method::HEAD
-        && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let counts =
+        *method != Method::HEAD && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let told = counts && head.headers.contains_key(header::CONTENT_LENGTH);
     Response::from_parts(head, ResponseBody::streamed(body, told))
 }
