@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use bearward::demo::simulator::{
-    Apicbase, Cybrid, Cymbio, Inventorum, Outcome, Shopware, Simulator, TokenRequest, apicbase, cybrid, cymbio,
-    inventorum, shopware,
+    Apicbase, Cybrid, Cymbio, Inventorum, Outcome, Shopware, Simulator, TokenRequest, apicbase, cybrid,
+    cymbio, inventorum, shopware,
 };
 use bytes::Bytes;
 use futures_util::future::join;
@@ -28,7 +28,10 @@ const EARLIEST: f64 = 0.7;
 async fn r122_r130_inventorum_rotates_its_refresh_token_and_the_application_sees_nothing() {
     let inventorum = Inventorum::new().lifetime(LIFETIME).start().await.unwrap();
     let refresh_token = inventorum::FIRST_REFRESH_TOKEN;
-    let keys = format!("refresh_token = \"{refresh_token}\"\n{}", client(inventorum::CLIENT_ID, inventorum::CLIENT_SECRET));
+    let keys = format!(
+        "refresh_token = \"{refresh_token}\"\n{}",
+        client(inventorum::CLIENT_ID, inventorum::CLIENT_SECRET)
+    );
     serve(&inventorum, "inventorum", &keys, "/api/products/").await;
     let requests = inventorum.token_requests();
     assert!(requests.iter().all(|request| request.grant == "refresh_token"), "{requests:?}");
@@ -72,7 +75,10 @@ async fn shopware_takes_an_administrators_password_with_scopes_and_then_refresh_
 #[tokio::test]
 async fn cybrid_serves_a_bank() {
     let cybrid = Cybrid::new().lifetime(LIFETIME).start().await.unwrap();
-    let keys = format!("scope = \"customers:read banks:read\"\n{}", client(cybrid::CLIENT_ID, cybrid::CLIENT_SECRET));
+    let keys = format!(
+        "scope = \"customers:read banks:read\"\n{}",
+        client(cybrid::CLIENT_ID, cybrid::CLIENT_SECRET)
+    );
     serve(&cybrid, "cybrid", &keys, "/api/customers").await;
 }
 
@@ -82,19 +88,25 @@ async fn cybrid_serves_two_customers_each_with_a_token_of_its_own() {
     let customer_lifetime = Duration::from_secs(3);
     let cybrid = Cybrid::new().lifetime(LIFETIME).customer_lifetime(customer_lifetime).start().await.unwrap();
     let store = tempfile::tempdir().unwrap();
-    let bank = format!("scope = \"customers:read customers:write\"\n{}", client(cybrid::CLIENT_ID, cybrid::CLIENT_SECRET));
+    let bank = format!(
+        "scope = \"customers:read customers:write\"\n{}",
+        client(cybrid::CLIENT_ID, cybrid::CLIENT_SECRET)
+    );
     let customer = r#"
         grant_type = "request"
         authorize_with = "bank"
         body = { customer_guid = "{subject}", scopes = ["trades:read"] }
         subject_header = "x-bearward-subject"
     "#;
-    let bearward = start(&[
-        kept_in(&store),
-        token("bank", "cybrid", &cybrid, &bank),
-        token("api", "cybrid", &cybrid, customer),
-        upstream("cybrid", &cybrid),
-    ].concat());
+    let bearward = start(
+        &[
+            kept_in(&store),
+            token("bank", "cybrid", &cybrid, &bank),
+            token("api", "cybrid", &cybrid, customer),
+            upstream("cybrid", &cybrid),
+        ]
+        .concat(),
+    );
     let (mut first, mut second) = (application(&bearward, "api"), application(&bearward, "api"));
     let [ada, ben, ..] = cybrid::CUSTOMERS;
     join(
@@ -109,7 +121,10 @@ async fn cybrid_serves_two_customers_each_with_a_token_of_its_own() {
         assert_one_per_lifetime(&granted(&cybrid, subject), customer_lifetime - Duration::from_secs(1));
     }
     assert_one_per_lifetime(&granted(&cybrid, ""), LIFETIME);
-    let strangers = cybrid.api_requests().into_iter().filter(|request| request.call.fields.contains_key("x-bearward-subject"));
+    let strangers = cybrid
+        .api_requests()
+        .into_iter()
+        .filter(|request| request.call.fields.contains_key("x-bearward-subject"));
     assert_eq!(strangers.count(), 0, "the subject's field stays behind");
 }
 
@@ -156,7 +171,9 @@ async fn r130_apicbase_goes_on_from_a_refresh_token_that_stays_good() {
     );
     serve(&apicbase.simulator, "apicbase", &keys, "/api/products/").await;
     let requests = apicbase.simulator.token_requests();
-    assert!(requests[1..].iter().all(|request| request.parameters.one("refresh_token") == Some(&refresh_token)));
+    assert!(
+        requests[1..].iter().all(|request| request.parameters.one("refresh_token") == Some(&refresh_token))
+    );
 }
 
 /// What the person's browser and the application's vendor did before: a code became a refresh token.
@@ -177,7 +194,8 @@ async fn logged_in(apicbase: &Simulator, code: &str) -> String {
 async fn serve(provider: &Simulator, preset: &str, keys: &str, path: &str) {
     let store = tempfile::tempdir().unwrap();
     let before = provider.token_requests().len();
-    let bearward = start(&[kept_in(&store), token("api", preset, provider, keys), upstream(preset, provider)].concat());
+    let bearward =
+        start(&[kept_in(&store), token("api", preset, provider, keys), upstream(preset, provider)].concat());
     let mut application = application(&bearward, "api");
     let sent =
         stream(&mut application, path, None, || provider.token_requests().len() >= before + GRANTS).await;
@@ -188,7 +206,12 @@ async fn serve(provider: &Simulator, preset: &str, keys: &str, path: &str) {
 }
 
 /// Plain requests, one after the other, until it is `over`. How many.
-async fn stream(application: &mut Application, path: &str, subject: Option<&str>, over: impl Fn() -> bool) -> u64 {
+async fn stream(
+    application: &mut Application,
+    path: &str,
+    subject: Option<&str>,
+    over: impl Fn() -> bool,
+) -> u64 {
     let mut sent = 0;
     let streaming = async {
         while !over() {
@@ -216,7 +239,11 @@ async fn stream(application: &mut Application, path: &str, subject: Option<&str>
 fn assert_untroubled(provider: &Simulator) {
     let counts = provider.counts();
     assert_eq!(counts.bare_requests_seen, 0, "{counts:?}");
-    assert_eq!(counts.expired_tokens_seen + counts.revoked_tokens_seen + counts.unknown_tokens_seen, 0, "{counts:?}");
+    assert_eq!(
+        counts.expired_tokens_seen + counts.revoked_tokens_seen + counts.unknown_tokens_seen,
+        0,
+        "{counts:?}"
+    );
     assert_eq!(counts.dead_refresh_tokens_seen + counts.unknown_refresh_tokens_seen, 0, "{counts:?}");
     assert_eq!(counts.granted, counts.token_requests, "{counts:?}");
 }
@@ -241,7 +268,9 @@ fn assert_password_then_refreshes(provider: &Simulator) {
 /// The granted token requests for one subject; for nobody in particular with an empty one.
 fn granted(provider: &Simulator, subject: &str) -> Vec<TokenRequest> {
     let mut requests = provider.token_requests();
-    requests.retain(|request| matches!(&request.outcome, Outcome::Granted { subject: whose, .. } if whose == subject));
+    requests.retain(
+        |request| matches!(&request.outcome, Outcome::Granted { subject: whose, .. } if whose == subject),
+    );
     requests
 }
 

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use bearward::{
     app::Running,
-    demo::simulator::{Answer, ApiRequest, AuthorizationServer, ResourceServer, Resources, Simulator, Then, inventorum},
+    demo::simulator::{
+        Answer, ApiRequest, AuthorizationServer, ResourceServer, Resources, Simulator, Then, inventorum,
+    },
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -126,13 +128,22 @@ async fn assert_stays_rejected(scene: &Scene, path: &str) {
     assert_eq!(answer.headers()["content-type"], "application/json");
     assert_eq!(answer.body(), inventorum::TOKEN_INVALID);
     scene.assert_cost(sent + 2, asked + 1, "two sendings, one token request between them");
-    let tokens: Vec<_> = scene.api.requests().iter().rev().take(2).map(|sending| sending.call.bearer().map(str::to_owned)).collect();
+    let tokens: Vec<_> = scene
+        .api
+        .requests()
+        .iter()
+        .rev()
+        .take(2)
+        .map(|sending| sending.call.bearer().map(str::to_owned))
+        .collect();
     assert_ne!(tokens[0], tokens[1], "the second sending carries another token");
 
     for request in 0..50 {
         let answer = ask(&mut application, path).await;
         match answer.status().as_u16() {
-            401 => assert_eq!(answer.headers()["x-reason"], "not today", "request {request}: no 401 of our own"),
+            401 => {
+                assert_eq!(answer.headers()["x-reason"], "not today", "request {request}: no 401 of our own")
+            }
             503 => {
                 let own = answer.headers()["proxy-status"].to_str().unwrap();
                 assert!(own.starts_with("bearward; error="), "request {request}: {own}");
@@ -171,7 +182,8 @@ async fn r079_r120_what_is_no_rejection_passes_octet_for_octet_without_a_second_
 /// Octet for octet, but for the field that belongs to the connection to the application.
 fn assert_same(proxied: &[u8], direct: &[u8], what: &str) {
     let ((own_head, own_content), (head, content)) = (raw::parts(proxied), raw::parts(direct));
-    let lines = own_head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let lines =
+        own_head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     assert_eq!(lines.collect::<String>(), head, "{what}");
     assert!(own_content == content, "{what}: {} octets of content for {}", own_content.len(), content.len());
 }
@@ -191,7 +203,10 @@ fn no_rejections() -> Vec<(&'static str, Vec<u8>)> {
         ("an empty JSON 401", answer("401 Unauthorized", json, b"")),
         ("a 401 of a megabyte", answer("401 Unauthorized", json, megabyte.as_bytes())),
         ("a 500 with the words", answer("500 Internal Server Error", json, invalid)),
-        ("a 401 in gzip", answer("401 Unauthorized", &format!("{json}Content-Encoding: gzip\r\n"), &gzip(invalid))),
+        (
+            "a 401 in gzip",
+            answer("401 Unauthorized", &format!("{json}Content-Encoding: gzip\r\n"), &gzip(invalid)),
+        ),
         (
             "insufficient_scope",
             answer("401 Unauthorized", "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n", invalid),
@@ -232,7 +247,8 @@ async fn r117_a_body_that_is_held_is_replayed_as_it_was() {
     let body: Vec<u8> = (0..60_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
 
     scene.authorization_server.revoke_all();
-    let request = Request::post("/orders").header("content-type", "application/octet-stream").header("x-order", "7");
+    let request =
+        Request::post("/orders").header("content-type", "application/octet-stream").header("x-order", "7");
     let answer = scene.application().send(request.body(Bytes::from(body.clone())).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 200, "{:?}", answer.body());
     let [first, second] = last_two(&scene);
@@ -265,7 +281,10 @@ fn last_two(scene: &Scene) -> [ApiRequest; 2] {
 
 /// The second sending is the first one with another credential, and both bring the application's body.
 fn assert_same_request(first: &ApiRequest, second: &ApiRequest, body: &[u8]) {
-    assert!(first.call.body == body && second.call.body == body, "the body arrived otherwise than it was sent");
+    assert!(
+        first.call.body == body && second.call.body == body,
+        "the body arrived otherwise than it was sent"
+    );
     assert!(first.call.complete && second.call.complete);
     assert_ne!(first.call.bearer(), second.call.bearer());
     let without_credential = |request: &ApiRequest| {
@@ -303,13 +322,16 @@ async fn r117_an_invalid_token_challenge_is_a_rejection() {
 
 #[tokio::test]
 async fn r117_any_401_is_a_rejection_where_the_upstream_says_so() {
-    let page = Answer::status(StatusCode::UNAUTHORIZED).field(header::CONTENT_TYPE, "text/html").content("<p>Log in");
+    let page = Answer::status(StatusCode::UNAUTHORIZED)
+        .field(header::CONTENT_TYPE, "text/html")
+        .content("<p>Log in");
     assert_replayed("token_invalid = \"any-401\"", page).await;
 }
 
 #[tokio::test]
 async fn r117_a_rejection_may_be_told_by_a_status_and_a_pointer_of_ones_own() {
-    let answer = Answer::json(StatusCode::FORBIDDEN, &serde_json::json!({ "errors": [{ "code": "AUTH/7~8" }] }));
+    let answer =
+        Answer::json(StatusCode::FORBIDDEN, &serde_json::json!({ "errors": [{ "code": "AUTH/7~8" }] }));
     let rule = "token_invalid = [{ status = 403, pointer = \"/errors/0/code\", equals = \"AUTH/7~8\" }]";
     assert_replayed(rule, answer.clone()).await;
     assert_delivered("", answer).await;
@@ -345,7 +367,8 @@ async fn assert_delivered(upstream: &str, rejection: Answer) {
 
 #[tokio::test]
 async fn r119_a_late_rejection_of_an_older_token_leaves_the_newer_one_alone() {
-    let scene = Scene::set("", |api| api.answer("/slow", token_invalid().after(Duration::from_secs(2)))).await;
+    let scene =
+        Scene::set("", |api| api.answer("/slow", token_invalid().after(Duration::from_secs(2)))).await;
     assert_eq!(ask(&mut scene.application(), "/orders").await.status(), 200);
     let mut early = scene.application();
     let early = tokio::spawn(async move { ask(&mut early, "/slow").await });

@@ -38,7 +38,8 @@ pub fn get(path: &str, host: &str, fields: &str) -> String {
 /// The status of an answer.
 pub fn status(answer: &[u8]) -> u16 {
     let text = String::from_utf8_lossy(answer);
-    let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
+    let status =
+        text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
     status.unwrap_or_else(|| panic!("no HTTP/1.1 answer: {text:?}"))
 }
 
