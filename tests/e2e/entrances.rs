@@ -337,13 +337,16 @@ async fn r021_a_listener_beyond_loopback_has_to_be_asked_for() {
 }
 
 #[tokio::test]
-async fn r014_the_applications_own_credential_is_replaced_and_passed_only_where_there_is_no_token() {
+async fn r014_r017_the_applications_own_credential_is_replaced_and_passed_only_where_there_is_no_token() {
     let (provider, _bearward, port) = own_port("").await;
-    let own =
-        "Authorization: Basic b3duOm93bg==\r\nAuthorization: Bearer own\r\nConnection: authorization\r\n";
-    assert_eq!(status(&exchange(port, raw::get("/", "localhost", own)).await), 200);
-    let fields = provider.api.requests().pop().unwrap().call.fields;
-    assert_eq!(fields.get_all("authorization").iter().count(), 1);
+    let own = "Authorization: Basic b3duOm93bg==\r\nAuthorization: Bearer own\r\n";
+    for named in ["", "Connection: authorization\r\n", "Connection: close, Authorization\r\n"] {
+        let answer = exchange(port, raw::get("/", "localhost", &format!("{named}{own}"))).await;
+        assert_eq!(status(&answer), 200, "{named}: {}", String::from_utf8_lossy(&answer));
+        let call = provider.api.requests().pop().unwrap().call;
+        assert_eq!(call.fields.get_all("authorization").iter().count(), 1, "{named}");
+        assert_eq!(call.bearer(), provider.authorization_server.active_tokens().pop().as_deref(), "{named}");
+    }
 
     let open = OWN_PORT.replace("token = \"api\"", "keep_authorization = true");
     let bearward = start(provider.configuration(&open).split("[tokens.api]").next().unwrap());
