@@ -11,5 +11,7 @@ mod apis;
 mod entrances;
 mod first_request;
 mod load;
+mod memory;
 mod rejection;
+mod restarts;
 mod support;

@@ -138,6 +138,9 @@ pub struct Simulator {
 struct Shared {
     clock: Clock,
     state: Mutex<State>,
+    /// Token requests wait before they are looked at.
+    barred: watch::Sender<bool>,
+    /// Token responses wait before they are sent.
     held: watch::Sender<bool>,
 }
 
@@ -159,7 +162,12 @@ struct Limit {
 
 impl Shared {
     fn new(state: State) -> Arc<Self> {
-        Arc::new(Self { clock: Clock::system(), state: Mutex::new(state), held: watch::channel(false).0 })
+        Arc::new(Self {
+            clock: Clock::system(),
+            state: Mutex::new(state),
+            barred: watch::channel(false).0,
+            held: watch::channel(false).0,
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -189,6 +197,11 @@ impl Simulator {
     /// How many connections were accepted.
     pub fn connections(&self) -> u64 {
         self.server.connections()
+    }
+
+    /// How many of them are open.
+    pub fn open_connections(&self) -> usize {
+        self.server.open_connections()
     }
 
     /// How often what happened.
@@ -268,6 +281,22 @@ impl Simulator {
         self.shared.state().next_answers.push_back((prefix.to_owned(), answer));
     }
 
+    /// Lets token requests wait before they are looked at. One whose client hangs up meanwhile never is: nothing is granted,
+    /// and no refresh token rotates.
+    pub fn hold_token_requests(&self) {
+        self.shared.barred.send_replace(true);
+    }
+
+    /// How many token requests wait.
+    pub fn token_requests_waiting(&self) -> usize {
+        self.shared.barred.receiver_count()
+    }
+
+    /// Lets token requests go on.
+    pub fn release_token_requests(&self) {
+        self.shared.barred.send_replace(false);
+    }
+
     /// Keeps token responses back, those of requests already processed, until they are released.
     pub fn hold_token_responses(&self) {
         self.shared.held.send_replace(true);
@@ -286,8 +315,9 @@ async fn respond(provider: Arc<impl Provider>, shared: Arc<Shared>, request: Req
         let answer = api_answer(&*provider, &mut shared.state(), call);
         return answer.into_reply().await;
     }
+    // The senders of these channels live in `shared`, so waiting cannot fail.
+    let _ = shared.barred.subscribe().wait_for(|barred| !barred).await;
     let answer = token_answer(&*provider, &mut shared.state(), &call);
-    // The sender of this channel lives in `shared`, so waiting cannot fail.
     let _ = shared.held.subscribe().wait_for(|held| !held).await;
     answer.into_reply().await
 }

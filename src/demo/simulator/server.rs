@@ -8,7 +8,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -34,6 +34,8 @@ pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 pub struct Server {
     address: SocketAddr,
     connections: Arc<AtomicU64>,
+    /// Each open connection holds one more.
+    open: Arc<()>,
     _stop: DropGuard,
 }
 
@@ -51,8 +53,10 @@ impl Server {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let connections = Arc::new(AtomicU64::new(0));
-        tokio::spawn(accept(listener, Arc::new(service), stop.clone(), Arc::clone(&connections)));
-        Ok(Self { address, connections, _stop: stop.drop_guard() })
+        let open = Arc::new(());
+        let counts = (Arc::clone(&connections), Arc::downgrade(&open));
+        tokio::spawn(accept(listener, Arc::new(service), stop.clone(), counts));
+        Ok(Self { address, connections, open, _stop: stop.drop_guard() })
     }
 
     /// Where it listens.
@@ -69,13 +73,18 @@ impl Server {
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
+
+    /// How many of them are open.
+    pub fn open_connections(&self) -> usize {
+        Arc::strong_count(&self.open) - 1
+    }
 }
 
 async fn accept<S, F>(
     listener: TcpListener,
     service: Arc<S>,
     stop: CancellationToken,
-    connections: Arc<AtomicU64>,
+    (connections, open): (Arc<AtomicU64>, Weak<()>),
 ) where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -91,8 +100,9 @@ async fn accept<S, F>(
             continue;
         };
         connections.fetch_add(1, Ordering::Relaxed);
-        let (service, stop) = (Arc::clone(&service), stop.clone());
+        let (service, stop, open) = (Arc::clone(&service), stop.clone(), open.upgrade());
         tokio::spawn(async move {
+            let _open = open;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = serve(stream, service) => {}

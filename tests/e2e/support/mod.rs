@@ -2,7 +2,6 @@
 
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 
-
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
