@@ -95,6 +95,8 @@ where
         () = drain.cancelled() => {}
     }
     tokio::select! {
+        // What has come is read before the time is looked at: on a busy machine both may be there at once.
+        biased;
         _ended = connection.as_mut() => {}
         () = watch.overstayed(limits) => {}
         () = watch.idle_for(LAST_CALL) => {}

@@ -13,5 +13,7 @@ mod first_request;
 mod load;
 mod memory;
 mod rejection;
+mod reload;
 mod restarts;
+mod shutdown;
 mod support;

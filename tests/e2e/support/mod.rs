@@ -105,10 +105,12 @@ impl Process {
 
     /// Where an upstream's own port, `gateway` or `admin` listens; waits for it.
     pub async fn address(&self, name: &str) -> SocketAddr {
-        until(&format!("{name} listens; the log:\n{}", self.log()), || {
-            self.addresses.lock().unwrap().contains_key(name)
-        })
-        .await;
+        let listens = tokio::time::timeout(PATIENCE, async {
+            while !self.addresses.lock().unwrap().contains_key(name) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        assert!(listens.await.is_ok(), "{name} never listened; the log:\n{}", self.log());
         self.addresses.lock().unwrap()[name]
     }
 
