@@ -73,8 +73,8 @@ struct Control {
     path: PathBuf,
     /// The certificates and keys that are part of the configuration.
     files: Vec<PathBuf>,
-    /// Of the file and those others, as they were last read.
-    digest: [u8; 32],
+    /// Of the file and of those others, as they were last read.
+    digests: Digests,
     config: Config,
     sources: Sources,
     plan: Arc<Plan>,
@@ -107,8 +107,8 @@ struct NewSockets {
 
 impl Control {
     async fn start(loaded: Loaded, addresses: Addresses) -> Result<Self, StartError> {
-        let Loaded { config, path, files, .. } = loaded;
-        let digest = digest_of(&path, &files).await.unwrap_or_default();
+        let Loaded { config, path, files, digest, .. } = loaded;
+        let digests = Digests { file: digest, others: digest_of(&files).await.unwrap_or_default() };
         let clock = Clock::system();
         let store = open_store(&config.store, &clock).map_err(StartError::Store)?;
         let engine = Engine::new(clock.clone(), store, Handle::current());
@@ -120,7 +120,7 @@ impl Control {
         let mut control = Self {
             path,
             files,
-            digest,
+            digests,
             config,
             sources,
             plan,
@@ -163,14 +163,14 @@ impl Control {
     /// Whether a file's content is another one than when it was last read. A file that cannot be read is not a change:
     /// it may be in the middle of being replaced.
     async fn file_changed(&self) -> bool {
-        digest_of(&self.path, &self.files).await.is_ok_and(|digest| digest != self.digest)
+        Digests::of(&self.path, &self.files).await.is_ok_and(|digests| digests != self.digests)
     }
 
     /// Reads the configuration and applies it, or says what is wrong with it and changes nothing.
     async fn reload(&mut self) {
-        if let Ok(digest) = digest_of(&self.path, &self.files).await {
+        if let Ok(digests) = Digests::of(&self.path, &self.files).await {
             // Also where it turns out bad: it is reported once, not every two seconds.
-            self.digest = digest;
+            self.digests = digests;
         }
         let loaded = match Config::load(Some(&self.path)) {
             Ok(loaded) => loaded,
@@ -195,8 +195,12 @@ impl Control {
                 "workers, [store] and [log] are read at start only: restart for them to take effect"
             );
         }
-        self.digest = digest_of(&self.path, &loaded.files).await.unwrap_or_default();
-        self.files = loaded.files;
+        // Of what was read, not of what is there now: a change that came in between is still to be seen.
+        self.digests.file = loaded.digest;
+        if self.files != loaded.files {
+            self.digests.others = digest_of(&loaded.files).await.unwrap_or_default();
+            self.files = loaded.files;
+        }
         let sources = Sources::build(&config.tokens, &self.engine, &self.metrics, Some(&self.sources));
         self.plan = match Plan::new(&config, &sources, &self.metrics, Some(&self.plan)) {
             Ok(plan) => Arc::new(plan),
@@ -304,8 +308,22 @@ impl Control {
     }
 }
 
-async fn digest_of(path: &Path, files: &[PathBuf]) -> io::Result<[u8; 32]> {
-    let mut content = tokio::fs::read(path).await?;
+/// What a configuration was made of, as hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Digests {
+    file: [u8; 32],
+    others: [u8; 32],
+}
+
+impl Digests {
+    async fn of(path: &Path, others: &[PathBuf]) -> io::Result<Self> {
+        let file = config::digest(&tokio::fs::read(path).await?);
+        Ok(Self { file, others: digest_of(others).await? })
+    }
+}
+
+async fn digest_of(files: &[PathBuf]) -> io::Result<[u8; 32]> {
+    let mut content = Vec::new();
     for file in files {
         content.extend(tokio::fs::read(file).await?);
     }

@@ -366,7 +366,8 @@ fn shows(answer: &Response<Bytes>, number: u32) -> bool {
     assert_eq!(answer.status(), 200, "{answer:?}");
     let echo: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
     let fields = echo["fields"].as_array().unwrap();
-    fields.iter().any(|field| field[0] == "x-number" && field[1] == number.to_string())
+    let number = number.to_string();
+    fields.iter().any(|field| field[0] == "x-number" && field[1] == *number)
 }
 
 /// Where `name` listens once it does, or that it does no more.
