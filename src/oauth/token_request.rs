@@ -5,13 +5,20 @@
 
 use std::{borrow::Cow, fmt};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
+
+/// All but the unreserved characters (RFC 3986 section 2.3).
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The shortest of the further parameters' texts that is masked, in octets.
+const SHORTEST_MASKED: usize = 8;
 
 /// The token request's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +90,10 @@ impl TokenRequest {
 
     /// Adds any value. In a form a list becomes one parameter for each of its entries (RFC 8707 section 2).
     pub fn json(&mut self, name: impl Into<Cow<'static, str>>, value: Value) {
+        // Nobody says whether it is a secret. What is shorter would leave holes in every text.
+        if let Some(text) = value.as_str().filter(|text| text.len() >= SHORTEST_MASKED) {
+            self.sent.note_text(text);
+        }
         self.parameters.push((name.into(), Parameter::Json(value)));
     }
 
@@ -114,12 +125,26 @@ impl fmt::Debug for Sent {
 impl Sent {
     #[expect(clippy::disallowed_methods, reason = "kept to be masked in what is shown, and wiped after")]
     fn note(&mut self, secret: &Secret) {
-        let plain = Zeroizing::new(secret.expose().to_owned());
-        let encoded = Zeroizing::new(form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>());
-        if *encoded != *plain {
-            self.0.push(encoded);
+        self.note_text(secret.expose());
+    }
+
+    /// As it is, as a form or a URL writes it, and in base64.
+    fn note_text(&mut self, plain: &str) {
+        let mut forms = vec![
+            form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>(),
+            utf8_percent_encode(plain, NOT_UNRESERVED).to_string(),
+            utf8_percent_encode(plain, NON_ALPHANUMERIC).to_string(),
+            BASE64_STANDARD.encode(plain),
+        ];
+        let lower: Vec<_> = forms[..3].iter().map(|form| lower_hex(form)).collect();
+        forms.extend(lower);
+        for form in forms {
+            let form = Zeroizing::new(form);
+            if *form != plain && !self.0.contains(&form) {
+                self.0.push(form);
+            }
         }
-        self.0.push(plain);
+        self.0.push(Zeroizing::new(plain.to_owned()));
     }
 
     /// The token of an `Authorization` value.
@@ -157,6 +182,17 @@ fn form(parameters: &[(Cow<'static, str>, Parameter)]) -> Zeroizing<Vec<u8>> {
         };
     }
     Zeroizing::new(form.finish().into_bytes())
+}
+
+/// Percent-encoded octets with small hexadecimal digits, as some write them.
+fn lower_hex(encoded: &str) -> String {
+    let mut digits = 0_u8;
+    let lower = |letter: char| {
+        let is_digit = digits > 0;
+        digits = if letter == '%' { 2 } else { digits.saturating_sub(1) };
+        if is_digit { letter.to_ascii_lowercase() } else { letter }
+    };
+    encoded.chars().map(lower).collect()
 }
 
 /// A JSON value as a form says it.
@@ -242,5 +278,25 @@ mod tests {
         assert!(!shown.contains("nary"), "{shown}");
         let (_, _, sent) = request.encode(Encoding::Form);
         assert_eq!(sent.mask("x canary y ca%2Fnary ca/nary"), "x *** y *** ***");
+    }
+
+    #[test]
+    fn r146_a_secret_is_masked_however_an_answer_writes_it() {
+        let mut request = TokenRequest::new("client_credentials");
+        request.secret("client_secret", Secret::new("can+ary/é"));
+        request.json("assertion", Value::from("canary-assertion"));
+        request.json("audience", Value::from("short"));
+        let (_, _, sent) = request.encode(Encoding::Form);
+        for written in [
+            "can+ary/é",
+            "can%2Bary%2F%C3%A9",
+            "can%2bary%2f%c3%a9",
+            "Y2FuK2FyeS/DqQ==",
+            "canary-assertion",
+            "canary%2Dassertion",
+        ] {
+            assert_eq!(sent.mask(&format!("<{written}>")), "<***>", "{written}");
+        }
+        assert_eq!(sent.mask("a short text"), "a short text");
     }
 }
