@@ -57,6 +57,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run::silence_panics();
+    run::leave_no_core();
     let ended = match arguments.command {
         Command::Run => load(arguments.config.as_deref()).and_then(run::run),
         Command::Check => load(arguments.config.as_deref()).and_then(check::run),
