@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 
+pub mod outside;
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
@@ -9,6 +11,7 @@ use std::{
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -65,6 +68,8 @@ pub struct Process {
     child: Child,
     addresses: Arc<Mutex<BTreeMap<String, SocketAddr>>>,
     log: Arc<Mutex<String>>,
+    /// Reads to the end of stderr and then yields what stdout said.
+    reader: Option<JoinHandle<String>>,
 }
 
 impl Process {
@@ -75,6 +80,11 @@ impl Process {
 
     /// The same with environment variables.
     pub fn run_with(configuration: &Path, env: &[(&str, &str)]) -> Self {
+        Self::run_on(configuration, env, Vec::new())
+    }
+
+    /// The same where it is known who listens where, for a log that cannot be read for that.
+    pub fn run_on(configuration: &Path, env: &[(&str, &str)], known: Vec<(String, SocketAddr)>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
             .arg("run")
             .arg("-c")
@@ -82,15 +92,16 @@ impl Process {
             .env_clear()
             .envs(env.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
+        let out = child.stdout.take().expect("stdout is piped");
         let lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let addresses = Arc::new(Mutex::new(BTreeMap::new()));
+        let addresses = Arc::new(Mutex::new(known.into_iter().collect::<BTreeMap<_, _>>()));
         let log = Arc::new(Mutex::new(String::new()));
         let (heard, kept) = (addresses.clone(), log.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if let Some((name, address)) = listening(&line) {
                     heard.lock().unwrap().insert(name, address);
@@ -99,8 +110,9 @@ impl Process {
                 log.push_str(&line);
                 log.push('\n');
             }
+            std::io::read_to_string(out).unwrap_or_default()
         });
-        Self { child, addresses, log }
+        Self { child, addresses, log, reader: Some(reader) }
     }
 
     /// Where an upstream's own port, `gateway` or `admin` listens; waits for it.
@@ -117,6 +129,18 @@ impl Process {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for its end. All that it has said, stdout included.
+    pub async fn log_to_its_end(mut self) -> String {
+        let reader = self.reader.take().expect("only this takes it");
+        until("bearward ended", || reader.is_finished()).await;
+        self.log() + &reader.join().expect("the reader does not panic")
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.reader.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Its process id.
