@@ -24,6 +24,7 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::support::{
@@ -445,6 +446,9 @@ async fn expect_silence(level: &str, format: &str) {
 /// Started on ports that are chosen here: a log of warnings alone does not say where it listens. Somebody else may take
 /// one of them meanwhile, and then others are chosen.
 async fn started(world: &World, file: &Path, level: &str, format: &str) -> Process {
+    // That no core is written has to be its own doing, not what it was started with.
+    let core = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: core.maximum, ..core }).unwrap();
     loop {
         std::fs::write(file, world.configuration("127.0.0.1:0", format, "state")).unwrap();
         let ports = fixed_ports(file);
