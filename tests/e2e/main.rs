@@ -7,19 +7,18 @@
     reason = "a test looks at clocks and secrets, and what it cannot go on without ends it"
 )]
 
+mod admin;
 mod apis;
+mod canary;
+mod commands;
 mod entrances;
 mod first_request;
 mod load;
 mod memory;
+mod odd_answers;
+mod outage;
 mod rejection;
 mod reload;
 mod restarts;
 mod shutdown;
-mod admin;
-mod canary;
-mod commands;
-mod first_request;
-mod odd_answers;
-mod outage;
 mod support;
