@@ -4,15 +4,19 @@
 
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::coop::unconstrained,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection::{self, Limits},
-    listen::Listening,
+    listen::{Accepted, Listening},
 };
 
 /// How long accepting rests where the machine is out of descriptors.
@@ -40,31 +44,40 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Terms { limits, permits, connections, drain } = terms;
+    let next = async || {
+        let permit = terms.permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+        Ok::<_, io::Error>((permit, listening.accept().await?))
+    };
+    let serve = |(permit, accepted): (OwnedSemaphorePermit, Accepted)| {
+        let (service, limits, drain) = (service.clone(), terms.limits.clone(), terms.drain.clone());
+        terms.connections.spawn_local(async move {
+            connection::serve(accepted, &limits, service, drain).await;
+            drop(permit);
+        });
+    };
     loop {
-        let next = async {
-            let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((permit, listening.accept().await?))
-        };
         let accepted = tokio::select! {
-            biased;
-            accepted = next => accepted,
-            () = drain.cancelled() => return,
+            accepted = next() => accepted,
+            () = terms.drain.cancelled() => break,
         };
         match accepted {
-            Ok((permit, accepted)) => {
-                let (service, limits, drain) = (service.clone(), limits.clone(), drain.clone());
-                connections.spawn_local(async move {
-                    connection::serve(accepted, &limits, service, drain).await;
-                    drop(permit);
-                });
-            }
+            Ok(accepted) => serve(accepted),
             // That connection was gone before it was taken.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection for now");
                 tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
             }
+        }
+    }
+    // The runtime looks at its sockets before it goes on here; and the budget of a task's turn, used up, is not taken for
+    // the queue's end.
+    tokio::task::yield_now().await;
+    while let Some(accepted) = unconstrained(next()).now_or_never() {
+        match accepted {
+            Ok(accepted) => serve(accepted),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => return,
         }
     }
 }

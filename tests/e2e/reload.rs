@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bearward::{
@@ -124,8 +124,11 @@ async fn r148_a_bad_file_is_reported_once_and_changes_nothing_and_a_good_one_nee
     until("it says so", || bearward.log().contains("the configuration was not reloaded")).await;
     assert!(bearward.log().contains("cleint_id"), "{}", bearward.log());
     assert!(!bearward.log().contains("the-secret"), "a secret is in the log");
-    for _ in 0..20 {
+    // The file is looked at every two seconds: over two looks it is neither taken nor spoken of again.
+    let looks = Instant::now() + Duration::from_millis(4_500);
+    while Instant::now() < looks {
         assert!(shows(&ask(&mut application, "/").await, 0), "the old one stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stage.write(&stage.numbered(2));
     let picked_up = async {

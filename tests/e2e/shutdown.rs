@@ -70,6 +70,33 @@ async fn r149_a_stop_under_load_loses_no_request_ten_times_over() {
     }
 }
 
+/// The process stands still while connections come and then the signal, so that it finds both at once.
+#[tokio::test]
+async fn r149_connections_that_wait_to_be_accepted_when_a_stop_comes_are_served() {
+    for round in 0..3 {
+        let stage = Stage::new("client_credentials", Duration::from_secs(300)).await;
+        let address = stage.bearward.address("api").await;
+        assert_eq!(ask(&mut Application::new(address), "/").await.status(), 200);
+        stage.bearward.signal("STOP");
+        let mut waiting = Vec::new();
+        for number in 0..200 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET /{number} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            waiting.push(stream);
+        }
+        stage.bearward.signal("TERM");
+        stage.bearward.signal("CONT");
+        for (number, mut stream) in waiting.into_iter().enumerate() {
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end");
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(read.is_ok() && is_whole(&answer), "round {round}, request {number}: {read:?} {answer}");
+        }
+        assert_eq!(stage.bearward.ended().await.code(), Some(0));
+    }
+}
+
 #[tokio::test]
 async fn r149_a_request_under_way_is_finished_and_nobody_else_comes_in() {
     let stage = Stage::new("client_credentials", Duration::from_secs(300)).await;
