@@ -10,6 +10,7 @@ use std::{
     fmt::Write,
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -28,7 +29,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::support::{
-    Application, PATIENCE, Process,
+    Application, PATIENCE, Process, get,
     outside::{bearward, look},
     until,
 };
@@ -453,10 +454,14 @@ async fn started(world: &World, file: &Path, level: &str, format: &str) -> Proce
         std::fs::write(file, world.configuration("127.0.0.1:0", format, "state")).unwrap();
         let ports = fixed_ports(file);
         let running = Process::run_on(file, &[("CANARY", ENV), ("RUST_LOG", level)], ports.clone());
-        let listens = || ports.iter().all(|(_, address)| std::net::TcpStream::connect(address).is_ok());
-        until("it listens, or has ended", || running.is_over() || listens()).await;
-        if !running.is_over() {
-            return running;
+        let admin = running.address("admin").await;
+        while !running.is_over() {
+            // It listens everywhere or nowhere; the address of its API says that it is this one that answers.
+            let answer = Application::new(admin).send(get("/status")).await;
+            if answer.is_ok_and(|answer| String::from_utf8_lossy(answer.body()).contains(&world.api.url())) {
+                return running;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(running.log().contains("another program has it"), "it did not start:\n{}", running.log());
     }
