@@ -124,11 +124,16 @@ async fn r148_a_bad_file_is_reported_once_and_changes_nothing_and_a_good_one_nee
     until("it says so", || bearward.log().contains("the configuration was not reloaded")).await;
     assert!(bearward.log().contains("cleint_id"), "{}", bearward.log());
     assert!(!bearward.log().contains("the-secret"), "a secret is in the log");
-    // The file is looked at every two seconds: over two looks it is neither taken nor spoken of again.
-    let looks = Instant::now() + Duration::from_millis(4_500);
-    while Instant::now() < looks {
-        assert!(shows(&ask(&mut application, "/").await, 0), "the old one stays");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    // A look at the file may have come before the signal, and then both speak of it. The file is looked at every two
+    // seconds: over two more looks it is neither taken nor spoken of again.
+    let mut reported = 0;
+    for looks in [2_500, 4_500] {
+        reported = bearward.log().matches("the configuration was not reloaded").count();
+        let end = Instant::now() + Duration::from_millis(looks);
+        while Instant::now() < end {
+            assert!(shows(&ask(&mut application, "/").await, 0), "the old one stays");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
     stage.write(&stage.numbered(2));
     let picked_up = async {
@@ -137,7 +142,8 @@ async fn r148_a_bad_file_is_reported_once_and_changes_nothing_and_a_good_one_nee
         }
     };
     tokio::time::timeout(PATIENCE, picked_up).await.expect("it is picked up without a signal");
-    assert_eq!(bearward.log().matches("the configuration was not reloaded").count(), 1);
+    assert_eq!(bearward.log().matches("the configuration was not reloaded").count(), reported);
+    assert!(reported <= 2, "once for the signal, once for the look at the file");
     assert_eq!(stage.authorization_server.counts().token_requests, 2);
 }
 
