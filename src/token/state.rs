@@ -160,6 +160,8 @@ impl Course {
         self.ended();
         self.failures = 0;
         self.parent_blamed = false;
+        // Who came in the middle of the attempt has a token now.
+        self.wanted = false;
         self.standing = Standing::Usable { refresh };
     }
 

@@ -42,6 +42,21 @@ async fn a_lazy_source_asks_at_the_first_request_and_is_not_refreshed_while_idle
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crowd_at_the_first_request_is_no_reason_to_ask_again_when_all_have_gone() {
+    let bench = Bench::new();
+    let fake = Arc::new(Fake { takes: S, ..Fake::granting(60 * S) });
+    let source = bench.lazy(&fake);
+    let late = async {
+        tokio::time::sleep(ms(500)).await;
+        source.token(10 * S).await
+    };
+    let (first, late) = tokio::join!(source.token(10 * S), late);
+    assert!(Arc::ptr_eq(&first.unwrap(), &late.unwrap()));
+    tokio::time::sleep(600 * S).await;
+    assert_eq!(fake.count(), 1, "who came in the middle of the request has a token since");
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_refreshes_fail_the_old_token_serves_to_its_expiry_and_not_longer() {
     let bench = Bench::new();
     let fake =
