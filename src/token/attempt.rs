@@ -51,14 +51,15 @@ pub(super) async fn run(shared: Arc<Shared>, want: Want) -> Result<Won, Setback>
     let shared = &*shared;
     let Some(limit) = &shared.limit else { return read_static(shared, &want).await };
     let chain = &shared.identity.chain;
+    let first = first_refresh_token(shared).await;
     // A look without the lock: after a restart a stored token serves even while another process is refreshing.
     if let Ok(Some(record)) = shared.parts.store.load(chain).await
-        && let Some(won) = adopted(shared, &want, &record)
+        && let Some(won) = adopted(shared, &want, &record, &first)
     {
         return Ok(won);
     }
     match shared.parts.store.lock(chain).await {
-        Ok(mut locked) => under_lock(shared, limit, &want, &mut locked).await,
+        Ok(mut locked) => under_lock(shared, limit, &want, &mut locked, first).await,
         Err(problem) if shared.grant.can_start() => without_store(shared, limit, &want, &problem).await,
         Err(problem) => Err(Setback::Store(problem.to_string())),
     }
@@ -79,8 +80,9 @@ async fn under_lock(
     limit: &Arc<Limit>,
     want: &Want,
     locked: &mut Locked,
+    first: First,
 ) -> Result<Won, Setback> {
-    if let Some(won) = locked.record().and_then(|record| adopted(shared, want, record)) {
+    if let Some(won) = locked.record().and_then(|record| adopted(shared, want, record, &first)) {
         return Ok(won);
     }
     let can_start = shared.grant.can_start();
@@ -90,8 +92,9 @@ async fn under_lock(
         }
         tracing::error!(token = %shared.name, problem = %damage, "starting afresh");
     }
-    let (granted, asked) = match refresh_token(shared, locked).await? {
-        Some(token) => match spend(shared, limit, locked, &token).await {
+    let began = first.as_ref().ok().and_then(Option::as_ref).map(Secret::fingerprint);
+    let (granted, asked) = match refresh_token(shared, locked, first)? {
+        Some(token) => match spend(shared, limit, locked, &token, began).await {
             Err(Setback::Failed(failure)) if failure.fault == Fault::InvalidGrant => {
                 bury(shared, locked).await;
                 if !can_start {
@@ -124,7 +127,10 @@ fn newer(
 }
 
 /// The stored token, where it is worth having.
-fn adopted(shared: &Shared, want: &Want, record: &Record) -> Option<Won> {
+fn adopted(shared: &Shared, want: &Want, record: &Record, first: &First) -> Option<Won> {
+    if another(first, Some(record)).is_some() {
+        return None;
+    }
     let (token, left) = newer(shared, want.generation, want.rejected.as_ref(), record)?;
     let lifetime = Duration::from_millis(record.lifetime_ms);
     let refresh = refresh_after(shared, lifetime).saturating_sub(lifetime.saturating_sub(left));
@@ -142,20 +148,23 @@ fn adopted(shared: &Shared, want: &Want, record: &Record) -> Option<Won> {
     Some(Won { held: Some(held), refresh: now.after(refresh) })
 }
 
-/// The refresh token to spend: the stored one, else the configured first one, unless the chain is dead. A first one that is
-/// not the one the chain began with was put there by a person, and goes before what is stored.
-async fn refresh_token(shared: &Shared, locked: &Locked) -> Result<Option<Secret>, Setback> {
+/// The configured first refresh token as this attempt read it, once: a file may change meanwhile.
+type First = Result<Option<Secret>, Setback>;
+
+/// A first refresh token that is not the one the chain began with: a person put it there, perhaps for another account.
+fn another<'f>(first: &'f First, record: Option<&Record>) -> Option<&'f Secret> {
+    let first = first.as_ref().ok()?.as_ref()?;
+    let began = record?.first.as_ref()?;
+    (*began != first.fingerprint()).then_some(first)
+}
+
+/// The refresh token to spend: the stored one, else the configured first one, unless the chain is dead. Another first one
+/// goes before what is stored.
+fn refresh_token(shared: &Shared, locked: &Locked, first: First) -> Result<Option<Secret>, Setback> {
     let record = locked.record();
-    let first = first_refresh_token(shared).await;
-    let another = |first: &Secret| {
-        let began = record.and_then(|record| record.first.as_ref());
-        began.is_some_and(|began| *began != first.fingerprint())
-    };
-    if let Ok(Some(first)) = &first
-        && another(first)
-    {
+    if let Some(another) = another(&first, record) {
         tracing::info!(token = %shared.name, "there is another first refresh token; it is used from now on");
-        return Ok(Some(first.clone()));
+        return Ok(Some(another.clone()));
     }
     if record.is_some_and(|record| record.spending) {
         if shared.grant.can_start() {
@@ -173,7 +182,7 @@ async fn refresh_token(shared: &Shared, locked: &Locked) -> Result<Option<Secret
     first
 }
 
-async fn first_refresh_token(shared: &Shared) -> Result<Option<Secret>, Setback> {
+async fn first_refresh_token(shared: &Shared) -> First {
     let grant = Arc::clone(&shared.grant);
     match tokio::task::spawn_blocking(move || grant.first_refresh_token()).await {
         Ok(Ok(first)) => Ok(first),
@@ -189,10 +198,10 @@ async fn spend(
     limit: &Arc<Limit>,
     locked: &mut Locked,
     token: &Secret,
+    began: Option<String>,
 ) -> Result<(Granted, Moment), Setback> {
     let before = current(shared, locked);
-    let first = first_refresh_token(shared).await.ok().flatten().map(|first| first.fingerprint());
-    let first = first.or(before.first);
+    let first = began.or(before.first);
     let marked = Record { refresh_token: Some(token.clone()), first, spending: true, ..before };
     let unmarked = Record { spending: false, ..marked.clone() };
     locked.save(marked).await.map_err(|problem| Setback::Store(problem.to_string()))?;

@@ -312,3 +312,18 @@ async fn r131_another_first_refresh_token_begins_anew_and_a_dead_one_is_never_se
         assert_eq!(kept.first, first);
     }
 }
+
+#[tokio::test]
+async fn r019_a_stored_token_is_not_used_where_a_person_has_put_another_first_refresh_token() {
+    let stored = Record { first: Some(Secret::new("r0").fingerprint()), ..record(5) };
+    for (first, token, asked) in [("r0", "t5", 0), ("another", "t", 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        open(&path).unwrap().lock(CHAIN).await.unwrap().save(stored.clone()).await.unwrap();
+        let answer = |_, _| Ok(with_refresh("t", 3600 * S, "next"));
+        let fake = Arc::new(Fake { can_start: false, first: Some(first), ..Fake::new(answer) });
+        let engine = Engine::new(Clock::system(), open(&path).unwrap(), Handle::current());
+        let held = source(&engine, &fake, true, None).token(10 * S).await.unwrap();
+        assert_eq!((held.access_token(), fake.count()), (&Secret::new(token), asked), "{first}");
+    }
+}
