@@ -104,6 +104,10 @@ async fn under_lock(
                 tracing::warn!(token = %shared.name, detail = failure.detail, "the refresh token was refused; starting afresh");
                 start(shared, limit, want.rejected()).await?
             }
+            Err(Setback::Store(problem)) if can_start => {
+                tracing::error!(token = %shared.name, problem, "the refresh token is not spent; starting afresh");
+                start(shared, limit, want.rejected()).await?
+            }
             outcome => outcome?,
         },
         None if can_start => start(shared, limit, want.rejected()).await?,
@@ -252,7 +256,10 @@ async fn keep(
     let generation = record.generation;
     match locked.save(record.clone()).await {
         Ok(()) => {}
-        Err(problem) if rotated => save_at_last(shared, locked, record, problem).await,
+        // The one that came is given up where the grant can do without; the mark of spending still guards the old one.
+        Err(problem) if rotated && !shared.grant.can_start() => {
+            save_at_last(shared, locked, record, problem).await;
+        }
         Err(problem) => {
             tracing::warn!(token = %shared.name, %problem, "the token was not stored; a restart will need a new one");
         }

@@ -327,3 +327,34 @@ async fn r019_a_stored_token_is_not_used_where_a_person_has_put_another_first_re
         assert_eq!((held.access_token(), fake.count()), (&Secret::new(token), asked), "{first}");
     }
 }
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_stops_no_grant_that_can_start_afresh() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = saved(&path, 1).await;
+    store.lock(CHAIN).await.unwrap().save(Record { access_token: None, ..record(1) }).await.unwrap();
+    // In the way of every save, also of root's.
+    let obstacle = path.join("id.example-00.json.link");
+    let during = obstacle.clone();
+    let fake = Arc::new(Fake::new(move |nth, _| {
+        if nth == 2 {
+            fs::create_dir(&during).unwrap();
+        }
+        Ok(with_refresh(&format!("n{nth}"), 3600 * S, &format!("s{nth}")))
+    }));
+    fs::create_dir(&obstacle).unwrap();
+    for (nth, sent, why) in [
+        (1, None, "its spending could not be noted, so it is not spent"),
+        (2, Some("r1"), "it is alive; the next one cannot be stored, and is not used"),
+        (3, None, "it is dead by now"),
+    ] {
+        let engine = Engine::new(Clock::system(), store.clone(), Handle::current());
+        let held = source(&engine, &fake, true, None).token(10 * S).await.unwrap();
+        assert_eq!(held.access_token(), &Secret::new(format!("n{nth}")));
+        assert_eq!((fake.count(), fake.last().refresh_token.as_deref()), (nth, sent), "{why}");
+        assert!(engine.shutdown(10 * S).await);
+        fs::remove_dir(&obstacle).unwrap_or_default();
+    }
+    assert_eq!(store.load(CHAIN).await.unwrap().unwrap().refresh_token, Some(Secret::new("s3")));
+}
