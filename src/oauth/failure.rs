@@ -5,6 +5,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::secret::Secret;
+
 /// One token request that brought no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -14,6 +16,9 @@ pub struct Failure {
     pub detail: String,
     /// What `Retry-After` said (RFC 9110 section 10.2.3), already capped.
     pub retry_after: Option<Duration>,
+    /// A refresh token that came all the same, with an access token that cannot be used: the one that was sent for it may
+    /// be dead.
+    pub refresh_token: Option<Secret>,
 }
 
 /// The kinds of fault.
@@ -44,7 +49,7 @@ pub enum Fault {
 impl Failure {
     /// A failure with its words.
     pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
-        Self { fault, detail: detail.into(), retry_after: None }
+        Self { fault, detail: detail.into(), retry_after: None, refresh_token: None }
     }
 }
 

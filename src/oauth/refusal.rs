@@ -96,6 +96,7 @@ fn failure(fault: Fault, answer: &Answer, asked: Asked<'_>, words: &str) -> Fail
         fault,
         detail: format!("{} answered {}: {words}", asked.place, answer.status.as_u16()),
         retry_after: retry_after(&answer.fields, date(&answer.fields).unwrap_or(asked.now)),
+        refresh_token: None,
     }
 }
 

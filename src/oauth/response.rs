@@ -87,17 +87,29 @@ pub fn read(answer: &Answer, asked: Asked<'_>) -> Result<Granted, Failure> {
             if answer.body.is_empty() { "an empty body".to_owned() } else { media_type(&answer.fields) };
         return Err(unusable(&format!("with {what} instead of a JSON object: is this the token endpoint?")));
     };
+    let refresh_token = secret(&mut members, "refresh_token").filter(|token| !token.is_empty());
     let Some(access_token) = secret(&mut members, "access_token") else {
         // Some servers say 200 with an OAuth error.
         return Err(refusal::oauth_error(&members, answer, asked)
-            .unwrap_or_else(|| unusable("there is no access_token in it")));
+            .unwrap_or_else(|| Failure { refresh_token, ..unusable("there is no access_token in it") }));
     };
-    check_token_type(members.get("token_type"), asked).map_err(|problem| unusable(&problem))?;
+    match usable(access_token, &members, answer, asked) {
+        Ok(granted) => Ok(Granted { refresh_token, ..granted }),
+        Err(problem) => Err(Failure { refresh_token, ..unusable(&problem) }),
+    }
+}
+
+fn usable(
+    access_token: Secret,
+    members: &Map<String, Value>,
+    answer: &Answer,
+    asked: Asked<'_>,
+) -> Result<Granted, String> {
+    check_token_type(members.get("token_type"), asked)?;
     // Date is a whole second, and the answer was made within it: the end of it counts, or a JWT would be sent dead.
     let now = date(&answer.fields).map_or(asked.now, |date| date + Duration::from_secs(1));
-    let mut granted = Granted::bare(access_token, now).map_err(unusable)?;
+    let mut granted = Granted::bare(access_token, now)?;
     granted.lifetime = members.get("expires_in").and_then(seconds).map(lifetime).or(granted.lifetime);
-    granted.refresh_token = secret(&mut members, "refresh_token").filter(|token| !token.is_empty());
     granted.scope = members.get("scope").and_then(scope);
     Ok(granted)
 }
@@ -308,6 +320,23 @@ mod tests {
             json!({ "refresh_token": 3 }),
         ] {
             assert_eq!(granted(odd).refresh_token, None);
+        }
+    }
+
+    #[test]
+    fn r130_a_refresh_token_beside_an_access_token_that_cannot_be_used_is_not_lost() {
+        for odd in [
+            json!({ "token_type": "mac", "access_token": "t" }),
+            json!({ "token_type": "Bearer", "access_token": "a b" }),
+            json!({ "token_type": "Bearer" }),
+        ] {
+            let mut body = odd.clone();
+            body["refresh_token"] = json!("canary");
+            let failure = reading(&ok(body.to_string())).unwrap_err();
+            assert_eq!(failure.fault, Fault::Unusable);
+            assert!(!format!("{failure:?} {failure}").contains("canary"), "{failure}");
+            assert_eq!(failure.refresh_token, Some(Secret::new("canary")));
+            assert_eq!(reading(&ok(odd.to_string())).unwrap_err().refresh_token, None);
         }
     }
 

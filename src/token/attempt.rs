@@ -210,11 +210,18 @@ async fn spend(
     let unmarked = Record { spending: false, ..marked.clone() };
     locked.save(marked).await.map_err(|problem| Setback::Store(problem.to_string()))?;
     let outcome = ask(shared, limit, || shared.grant.refresh(token)).await;
-    if outcome.is_err() {
-        // Where this fails the mark stays, and the next attempt is careful without need.
-        if let Err(problem) = locked.save(unmarked).await {
-            tracing::warn!(token = %shared.name, %problem, "the store was not updated");
-        }
+    let Err(setback) = &outcome else { return outcome };
+    let rotated = match setback {
+        Setback::Failed(failure) => failure.refresh_token.clone(),
+        _ => None,
+    };
+    let only_ours = rotated.is_some() && !shared.grant.can_start();
+    let unmarked = Record { refresh_token: rotated.or_else(|| unmarked.refresh_token.clone()), ..unmarked };
+    match locked.save(unmarked.clone()).await {
+        Ok(()) => {}
+        Err(problem) if only_ours => save_at_last(shared, locked, unmarked, problem).await,
+        // The mark stays, and the next attempt is careful without need.
+        Err(problem) => tracing::warn!(token = %shared.name, %problem, "the store was not updated"),
     }
     outcome
 }

@@ -358,3 +358,24 @@ async fn a_store_that_takes_nothing_stops_no_grant_that_can_start_afresh() {
     }
     assert_eq!(store.load(CHAIN).await.unwrap().unwrap().refresh_token, Some(Secret::new("s3")));
 }
+
+#[tokio::test]
+async fn r130_a_refresh_token_that_came_with_an_unusable_access_token_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = saved(&dir.path().join("store"), 1).await;
+    store.lock(CHAIN).await.unwrap().save(Record { access_token: None, ..record(1) }).await.unwrap();
+    let fake = Arc::new(Fake {
+        can_start: false,
+        ..Fake::new(|nth, _| match nth {
+            1 => Err(Failure {
+                refresh_token: Some(Secret::new("r2")),
+                ..Failure::new(Fault::Unusable, "its token_type is \"mac\"")
+            }),
+            _ => Ok(with_refresh("t", 3600 * S, "r3")),
+        })
+    });
+    let engine = Engine::new(Clock::system(), store.clone(), Handle::current());
+    source(&engine, &fake, true, None).until_usable().await;
+    assert_eq!(fake.last().refresh_token.as_deref(), Some("r2"), "the server has forgotten r1");
+    assert_eq!(store.load(CHAIN).await.unwrap().unwrap().refresh_token, Some(Secret::new("r3")));
+}
