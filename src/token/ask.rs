@@ -62,10 +62,16 @@ pub(super) async fn ask<'a>(
     limit: &Arc<Limit>,
     request: impl FnOnce() -> BoxFuture<'a, Result<Granted, Failure>>,
 ) -> Result<(Granted, Moment), Setback> {
-    let place = limit.enter(&shared.parts.clock).await.map_err(|until| Setback::Limited {
-        until,
-        detail: "the authorization server limits token requests".to_owned(),
-    })?;
+    let limited = |until, detail: &str| Setback::Limited { until, detail: detail.to_owned() };
+    // What was not sent yet need not be: a queue of subjects does not hold a shutdown up.
+    let place = tokio::select! {
+        entered = limit.enter(&shared.parts.clock) => {
+            entered.map_err(|until| limited(until, "the authorization server limits token requests"))?
+        }
+        () = shared.parts.stopping.cancelled() => {
+            return Err(limited(shared.now().after(Duration::ZERO), "bearward is stopping"));
+        }
+    };
     let asked = shared.now();
     let outcome = request().await;
     shared.metrics.requested(match &outcome {

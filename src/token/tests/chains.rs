@@ -285,6 +285,27 @@ async fn subjects_ask_one_endpoint_eight_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_requests_that_were_sent_and_sends_none_that_queue() {
+    let bench = Bench::new();
+    let (_, bank) = bank(&bench);
+    let fake = Arc::new(Fake { takes: S, ..Fake::granting(600 * S) });
+    let customers = customers(&bench, &fake, &bank, 100);
+    let waiting: Vec<_> = (0..40)
+        .map(|n| {
+            let source = customers.source(&n.to_string());
+            tokio::spawn(async move { source.token(60 * S).await.is_ok() })
+        })
+        .collect();
+    tokio::time::sleep(ms(500)).await;
+    assert!(bench.engine.shutdown(2 * S).await);
+    let mut served = 0;
+    for waiter in waiting {
+        served += usize::from(waiter.await.unwrap());
+    }
+    assert_eq!((served, fake.count()), (8, 8));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r142_a_refresh_token_whose_spending_was_cut_short_is_not_sent_again() {
     let bench = Bench::new();
     let fake = Arc::new(Fake::new(|nth, asked| {
