@@ -86,13 +86,14 @@ async fn under_lock(
         return Ok(won);
     }
     let can_start = shared.grant.can_start();
-    if let Some(damage) = locked.damage() {
-        if !can_start {
-            return Err(Setback::LoginRequired(damage.to_string()));
-        }
-        tracing::error!(token = %shared.name, problem = %damage, "starting afresh");
-    }
     let began = first.as_ref().ok().and_then(Option::as_ref).map(Secret::fingerprint);
+    if let Some(damage) = locked.damage().map(ToString::to_string) {
+        if !can_start {
+            note_loss(shared, locked, began).await;
+            return Err(Setback::LoginRequired(damage));
+        }
+        tracing::error!(token = %shared.name, problem = damage, "starting afresh");
+    }
     let (granted, asked) = match refresh_token(shared, locked, first)? {
         Some(token) => match spend(shared, limit, locked, &token, began).await {
             Err(Setback::Failed(failure)) if failure.fault == Fault::InvalidGrant => {
@@ -232,6 +233,18 @@ async fn bury(shared: &Shared, locked: &mut Locked) {
     let record = Record { refresh_token: None, dead: true, spending: false, ..current(shared, locked) };
     if let Err(problem) = locked.save(record).await {
         tracing::error!(token = %shared.name, %problem, "the store was not told that the refresh token is dead");
+    }
+}
+
+/// Notes that the chain was lost that `began` with the configured first refresh token, which may have been spent: only
+/// another one begins anew.
+async fn note_loss(shared: &Shared, locked: &mut Locked, began: Option<String>) {
+    if began.is_none() {
+        return;
+    }
+    let record = Record { dead: true, first: began, ..current(shared, locked) };
+    if let Err(problem) = locked.save(record).await {
+        tracing::warn!(token = %shared.name, %problem, "the store was not updated");
     }
 }
 

@@ -205,6 +205,13 @@ async fn r144_a_damaged_file_falls_back_to_the_previous_copy_and_two_of_them_sto
         assert_eq!(fake.count(), 0, "a first refresh token that was spent long ago is not sent");
     }
     assert_eq!(fs::read(path.join("id.example-00.json.damaged")).unwrap(), b"{}");
+    let another = Arc::new(Fake { can_start: false, first: Some("another"), ..Fake::granting(S) });
+    let engine = Engine::new(Clock::system(), open(&path).unwrap(), Handle::current());
+    source(&engine, &another, true, None).token(10 * S).await.unwrap();
+    assert_eq!(another.last().refresh_token.as_deref(), Some("another"), "a person has mended it");
+    assert!(engine.shutdown(10 * S).await);
+    fs::write(&current, "").unwrap();
+    fs::write(&previous, "").unwrap();
 
     let fake = Arc::new(Fake { first: Some("r0"), ..Fake::granting(3600 * S) });
     let engine = Engine::new(Clock::system(), open(&path).unwrap(), Handle::current());
