@@ -29,7 +29,8 @@ pub(super) const REPLACEMENT_GRACE: Duration = Duration::from_millis(1100);
 /// The longest `Retry-After` that is honoured.
 pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-const SHORTEST_LIFETIME: Duration = Duration::from_secs(1);
+/// What a shorter one counts as.
+pub(super) const SHORTEST_LIFETIME: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The share of the lifetime over which refreshes of many sources are spread, taken off `refresh_at`.

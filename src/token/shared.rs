@@ -161,8 +161,11 @@ impl Shared {
             Ok(Won { held: Some(held), refresh }) => {
                 self.measure(Some(&held));
                 course.generation = held.generation;
-                self.held.store(Some(Arc::new(held)));
+                let brief = held.lifetime <= schedule::SHORTEST_LIFETIME;
+                let before = self.held.swap(Some(Arc::new(held)));
+                let unused = brief && self.policy.eager && before.is_some_and(|last| !last.is_accepted());
                 course.granted(refresh);
+                course.rests(now, unused, fastrand::f64());
                 None
             }
             // A static token that was rejected while its file was looked at.

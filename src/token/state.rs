@@ -33,7 +33,7 @@ const PARENT_LOOK: Duration = Duration::from_secs(30);
 pub enum State {
     /// None held yet, or being replaced.
     Acquiring,
-    /// One is held and usable.
+    /// One is held and usable; or its source rests, and the next request gets one.
     Valid,
     /// The held one ran out while attempts fail.
     Expired,
@@ -133,6 +133,9 @@ pub(super) struct Course {
     /// Tokens rejected before acceptance, since the last accepted one.
     strikes: u32,
     replacements: Option<(Moment, Duration)>,
+    /// Tokens of the shortest lifetime that nobody used, in a row; until when the next such refresh is put off.
+    unused: u32,
+    rest: Option<Deadline>,
 }
 
 impl Course {
@@ -148,6 +151,8 @@ impl Course {
             failures: 0,
             strikes: 0,
             replacements: None,
+            unused: 0,
+            rest: None,
         }
     }
 
@@ -163,6 +168,13 @@ impl Course {
         // Who came in the middle of the attempt has a token now.
         self.wanted = false;
         self.standing = Standing::Usable { refresh };
+    }
+
+    /// Puts refreshes off that serve nobody where tokens live for a second only, as they seem to where a server says
+    /// `expires_in: 0`. `unused`: nobody used the last one, and the one just granted is no longer lived.
+    pub(super) fn rests(&mut self, now: Moment, unused: bool, chance: f64) {
+        self.unused = if unused { self.unused.saturating_add(1) } else { 0 };
+        self.rest = unused.then(|| now.after(schedule::backoff(self.unused, None, chance)));
     }
 
     /// `asks` is false for a token that is read from a file: looking there again costs nobody anything.
@@ -280,6 +292,12 @@ impl Course {
             (true, true) => Due::Now,
             (true, false) => Due::OnDemand,
         };
+        if let (Standing::Usable { refresh }, Some(rest)) = (&self.standing, self.rest)
+            && (view.held.is_none() || view.now.reached(*refresh))
+            && !(used || self.wanted || view.now.reached(rest))
+        {
+            return Due::At(rest);
+        }
         match (&self.standing, view.held) {
             (Standing::Empty, _) | (Standing::Usable { .. }, None) if view.eager || self.wanted => Due::Now,
             (Standing::Empty, _) | (Standing::Usable { .. }, None) => Due::OnDemand,
@@ -324,6 +342,7 @@ impl Course {
             (Standing::LoginRequired { .. }, _) => State::LoginRequired,
             (Standing::Refused { .. }, _) => State::Failed,
             (Standing::BackingOff { .. }, Some(false)) => State::Expired,
+            (Standing::Usable { .. }, Some(false)) if self.rest.is_some() => State::Valid,
             (Standing::Empty | Standing::Usable { .. } | Standing::BackingOff { .. }, _) => State::Acquiring,
         }
     }

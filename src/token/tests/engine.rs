@@ -57,6 +57,26 @@ async fn a_crowd_at_the_first_request_is_no_reason_to_ask_again_when_all_have_go
 }
 
 #[tokio::test(start_paused = true)]
+async fn r129_tokens_of_a_second_that_nobody_uses_are_asked_for_less_and_less() {
+    let bench = Bench::new();
+    let fake = Arc::new(Fake::granting(S));
+    let source = bench.eager(&fake);
+    tokio::time::sleep(60 * S).await;
+    let before = fake.count();
+    tokio::time::sleep(60 * S).await;
+    assert!(before <= 8 && fake.count() - before <= 3, "{before}, then {}", fake.count() - before);
+    assert_eq!(source.status().state, State::Valid, "one is to be had at once");
+    for _ in 0..100 {
+        source.token(ms(1)).await.unwrap().accept();
+        tokio::time::sleep(ms(20)).await;
+    }
+    tokio::time::sleep(ms(10)).await;
+    assert!(source.usable(bench.clock.now()).is_some(), "who uses it has it refreshed again");
+    bench.clock.suspend(3600 * S);
+    assert!(source.token(ms(1)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_refreshes_fail_the_old_token_serves_to_its_expiry_and_not_longer() {
     let bench = Bench::new();
     let fake =
