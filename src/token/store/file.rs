@@ -35,6 +35,8 @@ pub(super) struct Found {
 
 impl Folder {
     pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+        // Without a slash at the end, which would have the system follow a symbolic link.
+        let path: PathBuf = path.components().collect();
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|source| StoreError::io(&path, source))?;
         let found = std::fs::symlink_metadata(&path).map_err(|source| StoreError::io(&path, source))?;
