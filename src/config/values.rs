@@ -3,7 +3,7 @@
 //! Knows formats (durations, sizes, listen addresses, secrets, rules) and shows what would be right. Does not know what a
 //! value is for.
 
-use std::{ops::Range, path::PathBuf, time::Duration};
+use std::{fmt, ops::Range, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use toml::{Spanned, de::DeValue};
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{proxy::rejection::Rule, secret::SecretSource};
 
-/// A value in its type.
-#[derive(Clone, Debug, PartialEq)]
+/// A value in its type. `Debug` tells nothing of it: there are secrets in texts too, such as a URL's query.
+#[derive(Clone, PartialEq)]
 pub(super) enum Value {
     Text(String),
     Secret(SecretSource),
@@ -35,6 +35,16 @@ pub(super) enum Value {
     Path(PathBuf),
     Table(Table),
     Named(Vec<(String, Table)>),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(table) => table.fmt(f),
+            Self::Named(named) => named.fmt(f),
+            _ => f.write_str(".."),
+        }
+    }
 }
 
 /// What is wrong with a value, and what would be right.

@@ -3,7 +3,7 @@
 //! Knows where tokens are asked for, how the client authenticates there, and what goes with every request. Does not know
 //! grants: each brings its own parameters. The secrets go to the configured origin and are sent once.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
@@ -34,7 +34,6 @@ const NOT_AMONG_PARAMETERS: &[&str] =
     &["grant_type", "client_id", "client_secret", "username", "password", "refresh_token"];
 
 /// A URL that tokens are asked for at, and how it is reached.
-#[derive(Debug)]
 pub struct Place {
     /// The URL, exactly as configured.
     pub url: Uri,
@@ -46,7 +45,6 @@ pub struct Place {
 }
 
 /// A token endpoint, and what goes with every request to it.
-#[derive(Debug)]
 pub struct TokenEndpoint {
     place: Place,
     authentication: Arc<dyn ClientAuthentication>,
@@ -167,6 +165,24 @@ impl Place {
             };
             Failure::new(fault, format!("{}: {problem}", self.shown))
         })
+    }
+}
+
+impl fmt::Debug for TokenEndpoint {
+    /// Without `parameters`, among which there may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenEndpoint")
+            .field("place", &self.place)
+            .field("authentication", &self.authentication)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Place {
+    /// Without the query, as everywhere.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.shown).finish()
     }
 }
 

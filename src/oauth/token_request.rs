@@ -39,7 +39,6 @@ pub struct TokenRequest {
     sent: Sent,
 }
 
-#[derive(Debug)]
 enum Parameter {
     Text(String),
     Secret(Secret),
@@ -113,6 +112,16 @@ impl TokenRequest {
         };
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         (fields, Bytes::from_owner(body), sent)
+    }
+}
+
+impl fmt::Debug for Parameter {
+    /// Only texts, which the configuration or a grant says openly.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => text.fmt(f),
+            Self::Secret(_) | Self::Json(_) => f.write_str("***"),
+        }
     }
 }
 
@@ -274,6 +283,7 @@ mod tests {
     fn r146_a_request_in_the_making_shows_no_secret() {
         let mut request = TokenRequest::refresh(&Secret::new("canary"));
         request.secret("client_secret", Secret::new("ca/nary"));
+        request.json("assertion", json!("canary"));
         let shown = format!("{request:?}");
         assert!(!shown.contains("nary"), "{shown}");
         let (_, _, sent) = request.encode(Encoding::Form);

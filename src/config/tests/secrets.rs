@@ -82,7 +82,9 @@ fn r146_no_secret_is_echoed_from_a_line_with_a_mistake() {
 fn r146_a_valid_configuration_shows_no_secret_in_its_debug() {
     let text = format!(
         "[tokens.x]\npreset = \"cymbio\"\nclient_id = \"c\"\nclient_secret = \"{CANARY}\"\nusername = \"u\"\npassword = \"{CANARY}\"\n
-         [upstreams.u]\nurl = \"https://a.example\"\nlisten = \"localhost:0\"\nheaders = {{ x-api-key = \"{CANARY}\" }}\n"
+         [upstreams.u]\nurl = \"https://a.example\"\nlisten = \"localhost:0\"\nheaders = {{ x-api-key = \"{CANARY}\" }}\n
+         [tokens.y]\ngrant_type = \"request\"\nurl = \"https://a.example/?key={CANARY}\"\nbody = {{ key = \"{CANARY}\" }}\n
+         [tokens.z]\npreset = \"cymbio\"\nclient_id = \"c\"\nclient_secret = \"s\"\nparameters = {{ key = \"{CANARY}\" }}\n"
     );
     let loaded = parse(&text).unwrap();
     assert!(!format!("{loaded:?}").contains(CANARY));

@@ -4,7 +4,7 @@
 //! Knows how a subject gets into a URL or JSON without becoming anything but a value there. Does not know where the
 //! subject or the parent's token come from.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -27,7 +27,6 @@ const ENCODED_SUBJECT: &str = "%7Bsubject%7D";
 /// All but the unreserved characters (RFC 3986 section 2.3).
 const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-#[derive(Debug)]
 struct RequestGrant {
     place: Place,
     body: Option<Map<String, Value>>,
@@ -37,6 +36,13 @@ pub(super) fn from_keys(keys: &mut dyn Keys) -> Option<Arc<dyn Grant>> {
     let place = Place::from_keys(keys, "url");
     let body = keys.object("body");
     Some(Arc::new(RequestGrant { place: place?, body }))
+}
+
+impl fmt::Debug for RequestGrant {
+    /// Without `body`, in which there may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestGrant").field("place", &self.place).finish_non_exhaustive()
+    }
 }
 
 impl Grant for RequestGrant {
