@@ -25,7 +25,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// A parsed OAuth error that only a change of the configuration or a secret can mend: `invalid_client`,
-    /// `unauthorized_client`, `invalid_scope`, `unsupported_grant_type`, `invalid_request` (RFC 6749 section 5.2).
+    /// `unauthorized_client`, `invalid_scope`, `unsupported_grant_type` (RFC 6749 section 5.2).
     Refused,
     /// A parsed `invalid_grant`: the refresh token or the user's credentials are dead.
     InvalidGrant,

@@ -75,10 +75,11 @@ pub(super) fn oauth_error(
         ),
         "invalid_scope" => (Fault::Refused, Some("check scope")),
         "unsupported_grant_type" => (Fault::Refused, Some("check grant_type, token_endpoint and encoding")),
-        "invalid_request" => (Fault::Refused, Some("check encoding, scope_parameter and parameters")),
         "invalid_grant" => {
             (Fault::InvalidGrant, Some("the refresh token, or the user's name or password, is not accepted"))
         }
+        // It may be the server's mood or our fault; the specification lets only the above end the tries.
+        "invalid_request" => (Fault::Unusable, Some("check encoding, scope_parameter and parameters")),
         _ => (Fault::Unusable, None),
     };
     let mut words = presentable(code, asked.sent);
@@ -174,7 +175,7 @@ mod tests {
             (400, error("unauthorized_client"), Refused),
             (400, error("invalid_scope"), Refused),
             (400, error("unsupported_grant_type"), Refused),
-            (400, error("invalid_request"), Refused),
+            (400, error("invalid_request"), Unusable),
             (400, error("invalid_grant"), InvalidGrant),
             (401, error("invalid_grant"), InvalidGrant),
             (403, error("invalid_grant"), InvalidGrant),
