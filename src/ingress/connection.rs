@@ -1,32 +1,20 @@
 //! One connection of an application: HTTP/1.1 by hyper, our time limits, and an end that loses no request.
 //!
-//! Knows when a connection is idle, in the middle of a head, or busy with a request, by watching its bytes. Does not know
-//! what answers a request.
+//! Knows how long a connection may idle or take for a head, and how it drains. Does not know what answers a request.
 
-use std::{
-    cell::Cell,
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    rc::Rc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use http::{HeaderValue, Request, Response, header::CONNECTION};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::Accepted;
+use super::{
+    listen::Accepted,
+    watch::{Answer, Exchange, Watch, Watched},
+};
 
 /// How long a connection that is told to end may still begin a request whose bytes were on their way.
 const LAST_CALL: Duration = Duration::from_millis(250);
@@ -79,14 +67,14 @@ where
             if drain.is_cancelled() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(answer.map(|body| Answer { body, _exchange: exchange }))
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, exchange)))
         }
     });
     let connection = http1::Builder::new()
         .preserve_header_case(true)
         .max_headers(limits.head_fields)
         .max_buf_size(limits.head_size.max(8 << 10))
-        .serve_connection(TokioIo::new(Watched { stream, watch: watch.clone() }), service);
+        .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service);
     let mut connection = pin!(connection);
     tokio::select! {
         // A broken connection is the application's to notice; there is nobody to tell.
@@ -103,166 +91,6 @@ where
     }
 }
 
-/// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Between requests.
-    Idle,
-    /// Octets of a head have come.
-    Head,
-    /// From a whole head to the last octet of its answer.
-    Busy,
-}
-
-#[derive(Debug)]
-struct Watch {
-    phase: Cell<Phase>,
-    since: Cell<Instant>,
-    changed: Notify,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self { phase: Cell::new(Phase::Idle), since: Cell::new(Instant::now()), changed: Notify::new() }
-    }
-}
-
-impl Watch {
-    fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        self.since.set(Instant::now());
-        self.changed.notify_waiters();
-    }
-
-    /// Notes octets read: the beginning of a head, where no request is under way.
-    fn read(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.enter(Phase::Head);
-        }
-    }
-
-    /// Returns once the connection has idled, or its head has been on its way, for too long. One timer a connection,
-    /// which looks again when it fires and is not touched by a request.
-    async fn overstayed(&self, limits: &Limits) {
-        loop {
-            let now = Instant::now();
-            let deadline = match self.phase.get() {
-                Phase::Idle => self.since.get() + limits.idle_timeout,
-                Phase::Head => self.since.get() + limits.head_timeout,
-                Phase::Busy => now + limits.head_timeout,
-            };
-            if deadline <= now {
-                return;
-            }
-            tokio::time::sleep_until(deadline.min(now + limits.head_timeout)).await;
-        }
-    }
-
-    /// Returns once the connection has been idle for `span` on end.
-    async fn idle_for(&self, span: Duration) {
-        loop {
-            let changed = self.changed.notified();
-            if self.phase.get() != Phase::Idle {
-                changed.await;
-            } else if tokio::time::timeout(span, changed).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// A request under way: from its head to the last octet of its answer, however that ends.
-#[derive(Debug)]
-struct Exchange(Rc<Watch>);
-
-impl Exchange {
-    fn begin(watch: Rc<Watch>) -> Self {
-        watch.enter(Phase::Busy);
-        Self(watch)
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
-    }
-}
-
-pin_project! {
-    /// An answer's body that ends its exchange when it is dropped.
-    struct Answer<B> {
-        #[pin]
-        body: B,
-        _exchange: Exchange,
-    }
-}
-
-impl<B: Body> Body for Answer<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.project().body.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-struct Watched<T> {
-    stream: T,
-    watch: Rc<Watch>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.watch.read();
-        }
-        polled
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, octets)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        octets: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, octets)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -273,6 +101,7 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
         sync::oneshot,
         task::LocalSet,
+        time::Instant,
     };
 
     use super::*;
@@ -342,6 +171,27 @@ mod tests {
                 tokio::time::sleep(LAST_CALL / 2).await;
                 stream.write_all(REQUEST).await.unwrap();
                 assert!(all(stream).await.ends_with("done"));
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r149_an_application_that_reads_slowly_gets_the_whole_answer_while_draining() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, theirs) = tokio::io::duplex(1 << 10);
+                let drain = CancellationToken::new();
+                let told = drain.clone();
+                tokio::task::spawn_local(async move {
+                    let service = |_| async { Response::new(Full::new(Bytes::from(vec![b'.'; 30 << 10]))) };
+                    serve_stream(theirs, &LIMITS, service, told).await;
+                });
+                stream.write_all(REQUEST).await.unwrap();
+                let mut first = [0; 16];
+                stream.read_exact(&mut first).await.unwrap();
+                drain.cancel();
+                tokio::time::sleep(LAST_CALL * 4).await;
+                assert!(all(stream).await.len() > 30 << 10, "the answer was cut");
             })
             .await;
     }

@@ -8,3 +8,4 @@ pub mod admission;
 pub mod connection;
 pub mod door;
 pub mod listen;
+mod watch;
