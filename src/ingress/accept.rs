@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection::{self, Limits},
-    listen::{Accepted, Listening},
+    listen::{BACKLOG, Listening},
 };
 
 /// How long accepting rests where the machine is out of descriptors.
@@ -27,7 +27,8 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 pub struct Terms {
     /// What bounds each connection.
     pub limits: Rc<Limits>,
-    /// One permit per open connection; without one, connections wait in the queue of the system.
+    /// One permit per open connection. A listener takes one connection too many, which waits; the others wait in the
+    /// queue of the system. What stands there when it drains is served without.
     pub permits: Arc<Semaphore>,
     /// Where connections are tracked, so that somebody can wait for their end.
     pub connections: TaskTracker,
@@ -44,24 +45,29 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let next = async || {
-        let permit = terms.permits.clone().acquire_owned().await.map_err(io::Error::other)?;
-        Ok::<_, io::Error>((permit, listening.accept().await?))
-    };
-    let serve = |(permit, accepted): (OwnedSemaphorePermit, Accepted)| {
-        let (service, limits, drain) = (service.clone(), terms.limits.clone(), terms.drain.clone());
-        terms.connections.spawn_local(async move {
+    let Terms { limits, permits, connections, drain } = terms;
+    let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
+        let (service, limits, drain) = (service.clone(), limits.clone(), drain.clone());
+        connections.spawn_local(async move {
             connection::serve(accepted, &limits, service, drain).await;
             drop(permit);
         });
     };
     loop {
         let accepted = tokio::select! {
-            accepted = next() => accepted,
-            () = terms.drain.cancelled() => break,
+            biased;
+            () = drain.cancelled() => break,
+            accepted = listening.accept() => accepted,
         };
         match accepted {
-            Ok(accepted) => serve(accepted),
+            Ok(accepted) => {
+                // Only now: a listener to which nobody comes must not sit on a permit that another one needs.
+                let permit = tokio::select! {
+                    permit = permits.clone().acquire_owned() => permit.ok(),
+                    () = drain.cancelled() => None,
+                };
+                serve(accepted, permit);
+            }
             // That connection was gone before it was taken.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -70,14 +76,13 @@ where
             }
         }
     }
-    // The runtime looks at its sockets before it goes on here; and the budget of a task's turn, used up, is not taken for
-    // the queue's end.
+    // The runtime looks at its sockets between two turns: what has come until now is known after this one.
     tokio::task::yield_now().await;
-    while let Some(accepted) = unconstrained(next()).now_or_never() {
-        match accepted {
-            Ok(accepted) => serve(accepted),
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(_) => return,
+    for _ in 0..BACKLOG {
+        match unconstrained(listening.accept()).now_or_never() {
+            Some(Ok(accepted)) => serve(accepted, permits.clone().try_acquire_owned().ok()),
+            Some(Err(error)) if is_of_one_connection(&error) => {}
+            Some(Err(_)) | None => return,
         }
     }
 }
@@ -88,4 +93,92 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        task::LocalSet,
+    };
+
+    use super::*;
+    use crate::ingress::listen::{Listen, bind};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    fn terms(permits: usize) -> Terms {
+        Terms {
+            limits: Rc::new(Limits {
+                head_size: 8 << 10,
+                head_fields: 20,
+                head_timeout: Duration::from_secs(30),
+                idle_timeout: Duration::from_secs(300),
+            }),
+            permits: Arc::new(Semaphore::new(permits)),
+            connections: TaskTracker::new(),
+            drain: CancellationToken::new(),
+        }
+    }
+
+    fn listening() -> (Listening, SocketAddr) {
+        let bound = bind(&Listen::Tcp(([127, 0, 0, 1], 0).into()), 1).unwrap();
+        let Listen::Tcp(address) = bound.address else { panic!("TCP was asked for") };
+        (bound.sockets.into_iter().next().unwrap().start().unwrap(), address)
+    }
+
+    async fn done(_request: Request<Incoming>, _local: Option<SocketAddr>) -> Response<Full<Bytes>> {
+        Response::new(Full::new(Bytes::from_static(b"done")))
+    }
+
+    async fn asks(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn r149_everything_that_stands_in_the_queue_is_served_when_a_listener_drains() {
+        let (listening, address) = listening();
+        LocalSet::new()
+            .run_until(async {
+                let mut waiting = Vec::new();
+                for _ in 0..300 {
+                    waiting.push(asks(address).await);
+                }
+                let terms = terms(10);
+                terms.drain.cancel();
+                accept(listening, terms, done).await;
+                for mut stream in waiting {
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).await.unwrap();
+                    assert!(answer.ends_with("done"), "{answer}");
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn r112_a_listener_that_nobody_uses_takes_no_permit_from_another() {
+        let ((idle, _), (busy, address)) = (listening(), listening());
+        LocalSet::new()
+            .run_until(async {
+                let terms = terms(1);
+                let loops =
+                    [idle, busy].map(|one| tokio::task::spawn_local(accept(one, terms.clone(), done)));
+                let mut stream = asks(address).await;
+                let mut first = [0; 12];
+                let read = tokio::time::timeout(Duration::from_secs(10), stream.read_exact(&mut first)).await;
+                read.expect("no answer").unwrap();
+                assert_eq!(&first, b"HTTP/1.1 200");
+                terms.drain.cancel();
+                for accepting in loops {
+                    accepting.await.unwrap();
+                }
+            })
+            .await;
+    }
 }

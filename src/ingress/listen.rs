@@ -10,7 +10,8 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-const BACKLOG: i32 = 1024;
+/// How many connections may stand in the queue of the system.
+pub(super) const BACKLOG: i32 = 1024;
 
 /// Where to listen, as `listen` says it: `ADDRESS:PORT`, or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
