@@ -43,8 +43,13 @@ impl Admission {
             return Err(Refusal::UnknownHost);
         }
         // RFC 9112 section 3.2.2: an absolute target names the host that is meant.
-        if target.authority().is_some_and(|authority| !self.knows(authority, local)) {
-            return Err(Refusal::UnknownHost);
+        if let Some(meant) = target.authority() {
+            if !is_host_and_port(meant) {
+                return Err(Refusal::InvalidHost);
+            }
+            if !self.knows(meant, local) {
+                return Err(Refusal::UnknownHost);
+            }
         }
         self.admit_page(fields, &host)
     }
@@ -90,13 +95,14 @@ fn the_host(fields: &HeaderMap) -> Result<Authority, Refusal> {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Refusal::InvalidHost);
     };
-    let host = host.to_str().ok().filter(|host| !host.contains('@'));
-    let host = host.and_then(|host| host.parse::<Authority>().ok()).ok_or(Refusal::InvalidHost)?;
-    let port = host.as_str().strip_prefix(host.host()).unwrap_or_default();
-    let port_is_fine = port.is_empty()
-        || port == ":"
-        || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-    if port_is_fine { Ok(host) } else { Err(Refusal::InvalidHost) }
+    let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    host.filter(is_host_and_port).ok_or(Refusal::InvalidHost)
+}
+
+/// No user information (RFC 9110 section 4.2.4), and a port that is one, if any.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let Some(port) = authority.as_str().strip_prefix(authority.host()) else { return false };
+    port.is_empty() || port == ":" || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -152,6 +158,16 @@ mod tests {
         for host in ["", "a b", "user@localhost", "localhost:99999", "localhost:x", "local/host", "a,b/"] {
             assert_eq!(ask(&[("host", host)]), Err(Refusal::InvalidHost), "{host}");
         }
+    }
+
+    #[test]
+    fn r006_an_absolute_target_with_user_information_or_no_port_is_a_bad_request() {
+        for target in
+            ["http://user:password@localhost/", "http://shop.local@localhost/", "http://localhost:99999/"]
+        {
+            assert_eq!(ask_target(target, &[("host", "localhost")]), Err(Refusal::InvalidHost), "{target}");
+        }
+        assert_eq!(ask_target("http://localhost:8102/", &[("host", "localhost")]), Ok(()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 use super::admission::{Admission, Refusal};
@@ -31,7 +31,9 @@ impl Door {
         request: Request<Incoming>,
         local: Option<SocketAddr>,
     ) -> Response<ResponseBody> {
-        if let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {
+        // The exchange makes no tunnel, and says so, wherever it should lead.
+        let tunnel = *request.method() == Method::CONNECT;
+        if !tunnel && let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {
             let refused = refuse(refusal);
             refused.log();
             return refused.into_response();

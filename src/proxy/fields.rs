@@ -60,15 +60,16 @@ fn request_fields(route: &Route, app: &request::Parts, token: Option<&Held>) -> 
     let settings = route.settings();
     let named = named_by_connection(&app.headers);
     let mut fields = HeaderMap::with_capacity(app.headers.len() + 4 + settings.headers.len());
-    let own_host = app.headers.get(header::HOST).filter(|_| settings.preserve_host);
-    fields.insert(header::HOST, own_host.unwrap_or(route.host()).clone());
+    let own_host = if settings.preserve_host { host_meant(app) } else { None };
+    fields.insert(header::HOST, own_host.unwrap_or_else(|| route.host().clone()));
     for (name, value) in &app.headers {
         if !stays_behind(route, name) && !is_named(&named, name) {
             fields.append(name.clone(), value.clone());
         }
     }
     for (name, value) in &settings.headers {
-        if !app.headers.contains_key(name) && name != header::HOST {
+        // Also where the application sent one that stayed behind: what is configured takes its place.
+        if !fields.contains_key(name) {
             fields.append(name.clone(), value.clone());
         }
     }
@@ -81,6 +82,14 @@ fn request_fields(route: &Route, app: &request::Parts, token: Option<&Held>) -> 
     }
     set_credential(route, &mut fields, app, token);
     fields
+}
+
+/// The Host of the application's request; in an absolute target, the authority (RFC 9112 section 3.2.2).
+fn host_meant(app: &request::Parts) -> Option<HeaderValue> {
+    match app.uri.authority() {
+        Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+        None => app.headers.get(header::HOST).cloned(),
+    }
 }
 
 /// Last, so that nothing the application names in Connection can take it off again. `insert` leaves exactly one.

@@ -224,16 +224,17 @@ impl RouteTable {
     }
 }
 
-/// The host a request names, without its port.
+/// The host a request names, without its port and the dot of the root.
 fn host_of(head: &request::Parts) -> &str {
     let authority = match head.uri.authority() {
         Some(authority) => authority.as_str(),
         None => head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
     };
-    match authority.rfind(':') {
+    let host = match authority.rfind(':') {
         Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
         _ => authority,
-    }
+    };
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// Whole segments: `/shop` is a prefix of `/shop` and `/shop/x`, not of `/shopping`.
@@ -328,8 +329,14 @@ mod tests {
     }
 
     #[test]
-    fn a_host_loses_its_port_and_an_address_keeps_its_brackets() {
-        for (host, bare) in [("a.b:80", "a.b"), ("a.b", "a.b"), ("[::1]:8080", "[::1]"), ("[::1]", "[::1]")] {
+    fn a_host_loses_its_port_and_last_dot_and_an_address_keeps_its_brackets() {
+        for (host, bare) in [
+            ("a.b:80", "a.b"),
+            ("a.b", "a.b"),
+            ("a.b.:80", "a.b"),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
             let head = http::Request::builder().header("host", host).body(()).unwrap().into_parts().0;
             assert_eq!(host_of(&head), bare);
         }
