@@ -22,35 +22,42 @@ use crate::{
 /// Connections at once: probes, a scraper, a few people.
 const CONNECTIONS: usize = 64;
 
+/// Who may come in, replaced at a reload.
+pub(super) type Admitted = Rc<RefCell<Rc<Admission>>>;
+
+/// The rules of `listener`.
+pub(super) fn admission(listener: &Listener) -> Rc<Admission> {
+    Rc::new(Admission {
+        hosts: listener.allow_hosts.clone(),
+        origins: listener.allow_origins.clone(),
+        ip_literals: true,
+    })
+}
+
 /// Serves the admin listener until `drain` is cancelled. Inside a local runtime.
 ///
 /// # Errors
 /// The runtime cannot take the socket.
 pub(super) fn serve(
     socket: Unstarted,
-    listener: &Listener,
+    admitted: Admitted,
     seen: Rc<RefCell<Rc<Seen>>>,
     metrics: Metrics,
     drain: CancellationToken,
 ) -> io::Result<()> {
-    let admission = Rc::new(Admission {
-        hosts: listener.allow_hosts.clone(),
-        origins: listener.allow_origins.clone(),
-        ip_literals: true,
-    });
     let terms = Terms {
-        limits: Rc::new(Limits {
+        limits: Rc::new(RefCell::new(Rc::new(Limits {
             head_size: 16 << 10,
             head_fields: 100,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
-        }),
+        }))),
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: TaskTracker::new(),
         drain,
     };
     spawn_local(accept(socket.start()?, terms, move |request, local| {
-        let (admission, seen, metrics) = (admission.clone(), seen.clone(), metrics.clone());
+        let (admission, seen, metrics) = (admitted.borrow().clone(), seen.clone(), metrics.clone());
         async move {
             match admission.admit(request.uri(), request.headers(), local) {
                 Ok(()) => {

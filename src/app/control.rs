@@ -28,7 +28,7 @@ use super::{
 use crate::{
     admin::Seen,
     clock::Clock,
-    config::{self, Config, Limits, Listen, Listener, Loaded},
+    config::{self, Config, Limits, Listen, Loaded},
     ingress::listen::{self, Bound, Unstarted},
     proxy::{self, Budget},
     telemetry::Metrics,
@@ -93,8 +93,11 @@ struct Worker {
 }
 
 struct OpenAdmin {
-    listener: Listener,
+    /// As the configuration says it.
+    listen: Listen,
+    /// As it is, the port filled in.
     address: Listen,
+    admitted: admin::Admitted,
     drain: CancellationToken,
 }
 
@@ -132,7 +135,9 @@ impl Control {
             bound: HashMap::new(),
             addresses,
         };
-        control.apply(sockets).await;
+        if !control.apply(sockets).await {
+            return Err(StartError::Machine(io::Error::other("a worker did not start")));
+        }
         Ok(control)
     }
 
@@ -152,6 +157,11 @@ impl Control {
                     None => return,
                 },
                 _ = look.tick() => {
+                    if self.workers.iter().any(|worker| worker.thread.is_finished()) {
+                        // Whoever started bearward can start it anew; half of one would only look alive.
+                        tracing::error!("a worker ended by itself, and bearward with it");
+                        return;
+                    }
                     if self.file_changed().await {
                         self.reload().await;
                     }
@@ -190,9 +200,12 @@ impl Control {
         if config.workers != self.config.workers
             || config.store != self.config.store
             || config.log != self.config.log
+            || config.limits.connections != self.config.limits.connections
+            || config.limits.replay_memory != self.config.limits.replay_memory
         {
             tracing::warn!(
-                "workers, [store] and [log] are read at start only: restart for them to take effect"
+                "workers, [store], [log], limits.connections and limits.replay_memory are read at start only: \
+                 restart for them to take effect"
             );
         }
         // Of what was read, not of what is there now: a change that came in between is still to be seen.
@@ -211,12 +224,15 @@ impl Control {
         };
         self.sources = sources;
         self.config = config;
-        self.apply(sockets).await;
+        if !self.apply(sockets).await {
+            return;
+        }
         tracing::info!(file = %self.path.display(), "the configuration was reloaded");
     }
 
-    /// Hands the plan to every worker and to the admin listener, and returns when all have it.
-    async fn apply(&mut self, sockets: NewSockets) {
+    /// Hands the plan to every worker and to the admin listener, and returns when all have it; false where a worker is
+    /// gone.
+    async fn apply(&mut self, sockets: NewSockets) -> bool {
         let mut shares: Vec<HashMap<Socket, Unstarted>> =
             self.workers.iter().map(|_| HashMap::new()).collect();
         let mut bound = HashMap::new();
@@ -238,26 +254,29 @@ impl Control {
         for (worker, sockets) in self.workers.iter().zip(shares) {
             let (applied, wait) = oneshot::channel();
             let command = Command::Apply { plan: self.plan.clone(), sockets, applied };
-            if worker.commands.send(command).is_err() {
-                tracing::error!("a worker is gone");
-            }
+            // A worker that is gone takes its end of the wait with it.
+            let _ = worker.commands.send(command);
             waits.push(wait);
         }
+        let mut all = true;
         for wait in waits {
-            // A worker that is gone was reported above.
-            let _ = wait.await;
+            all &= wait.await.is_ok();
         }
         self.apply_admin(new_admin);
         let addresses = self.named_addresses();
         self.seen.replace(Rc::new(self.plan.seen(&self.config, &self.sources, &addresses)));
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+        all
     }
 }
 
 impl Control {
     fn apply_admin(&mut self, new: Option<Bound>) {
         let wanted = self.config.admin.as_ref();
-        if self.admin.as_ref().map(|open| &open.listener) == wanted {
+        if let (Some(open), Some(listener)) = (&self.admin, wanted)
+            && open.listen == listener.address
+        {
+            open.admitted.replace(admin::admission(listener));
             return;
         }
         if let Some(old) = self.admin.take() {
@@ -267,13 +286,14 @@ impl Control {
         let Some(socket) = bound.sockets.into_iter().next() else { return };
         tracing::info!(name = "admin", address = %bound.address, "listening");
         let drain = CancellationToken::new();
-        if let Err(error) =
-            admin::serve(socket, listener, self.seen.clone(), self.metrics.clone(), drain.clone())
-        {
+        let admitted: admin::Admitted = Rc::new(RefCell::new(admin::admission(listener)));
+        let (seen, metrics) = (self.seen.clone(), self.metrics.clone());
+        if let Err(error) = admin::serve(socket, admitted.clone(), seen, metrics, drain.clone()) {
             tracing::error!(%error, "cannot take the admin listener");
             return;
         }
-        self.admin = Some(OpenAdmin { listener: listener.clone(), address: bound.address, drain });
+        self.admin =
+            Some(OpenAdmin { listen: listener.address.clone(), address: bound.address, admitted, drain });
     }
 
     fn named_addresses(&self) -> BTreeMap<String, Listen> {
@@ -346,7 +366,7 @@ fn bind(
         }
     }
     if let Some(listener) = &config.admin
-        && admin.is_none_or(|open| open.listener != *listener)
+        && admin.is_none_or(|open| open.listen != listener.address)
     {
         new.admin = Some(listen::bind(&listener.address, 1).map_err(StartError::Bind)?);
     }

@@ -77,6 +77,7 @@ struct Worker {
 /// A listener that accepts, and what its requests find.
 struct OpenDoor {
     inside: Inside,
+    limits: Rc<RefCell<Rc<Limits>>>,
     drain: CancellationToken,
     accepting: JoinHandle<()>,
 }
@@ -110,6 +111,7 @@ impl Worker {
             let inside = Rc::new(Door::new(door.admission.clone(), entry, self.shared.exchanges.clone()));
             if let Some(open) = self.doors.remove(&door.socket) {
                 open.inside.replace(inside);
+                open.limits.replace(limits(plan));
                 doors.insert(door.socket.clone(), open);
             } else if let Some(socket) = sockets.remove(&door.socket) {
                 match socket.start() {
@@ -164,8 +166,9 @@ impl Worker {
     fn open(&self, listening: Listening, inside: Rc<Door>, plan: &Plan) -> OpenDoor {
         let inside: Inside = Rc::new(RefCell::new(inside));
         let drain = CancellationToken::new();
+        let limits = Rc::new(RefCell::new(limits(plan)));
         let terms = Terms {
-            limits: Rc::new(limits(plan)),
+            limits: limits.clone(),
             permits: self.shared.connections.clone(),
             connections: self.connections.clone(),
             drain: drain.clone(),
@@ -175,7 +178,7 @@ impl Worker {
             let door = behind.borrow().clone();
             async move { door.answer(request, local).await }
         }));
-        OpenDoor { inside, drain, accepting }
+        OpenDoor { inside, limits, drain, accepting }
     }
 
     async fn drain(mut self, limit: Duration) {
@@ -200,13 +203,13 @@ impl OpenDoor {
     }
 }
 
-fn limits(plan: &Plan) -> Limits {
-    Limits {
+fn limits(plan: &Plan) -> Rc<Limits> {
+    Rc::new(Limits {
         head_size: plan.limits.head_size,
         head_fields: plan.limits.head_fields,
         head_timeout: plan.limits.head_timeout,
         idle_timeout: plan.limits.idle_timeout,
-    }
+    })
 }
 
 fn new_route(upstream: &PlannedUpstream) -> Result<Rc<Route>, http::header::InvalidHeaderValue> {

@@ -2,7 +2,7 @@
 //!
 //! Knows when to stop accepting: out of permits, out of descriptors, drained. Does not know what answers a request.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -25,8 +25,8 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 /// What a listener needs besides its socket.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// What bounds each connection.
-    pub limits: Rc<Limits>,
+    /// What bounds each connection from its beginning on; replaced at a reload.
+    pub limits: Rc<RefCell<Rc<Limits>>>,
     /// One permit per open connection. A listener takes one connection too many, which waits; the others wait in the
     /// queue of the system. What stands there when it drains is served without.
     pub permits: Arc<Semaphore>,
@@ -47,7 +47,7 @@ where
 {
     let Terms { limits, permits, connections, drain } = terms;
     let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
-        let (service, limits, drain) = (service.clone(), limits.clone(), drain.clone());
+        let (service, limits, drain) = (service.clone(), limits.borrow().clone(), drain.clone());
         connections.spawn_local(async move {
             connection::serve(accepted, &limits, service, drain).await;
             drop(permit);
@@ -112,12 +112,12 @@ mod tests {
 
     fn terms(permits: usize) -> Terms {
         Terms {
-            limits: Rc::new(Limits {
+            limits: Rc::new(RefCell::new(Rc::new(Limits {
                 head_size: 8 << 10,
                 head_fields: 20,
                 head_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
-            }),
+            }))),
             permits: Arc::new(Semaphore::new(permits)),
             connections: TaskTracker::new(),
             drain: CancellationToken::new(),
