@@ -235,6 +235,66 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn r082_a_head_of_which_no_request_can_be_made_is_answered_with_the_reason() {
+        LocalSet::new()
+            .run_until(async {
+                let too_long = format!("GET / HTTP/1.1\r\na: {}\r\n", "b".repeat(LIMITS.head_size));
+                for (head, status) in [("GET / HTTP/1.1\r\na b\r\n\r\n", 400), (&*too_long, 431)] {
+                    // Both as the first request and behind one that is answered.
+                    for before in [false, true] {
+                        let (mut stream, release, _drain) = begin();
+                        release.send(()).unwrap();
+                        if before {
+                            stream.write_all(REQUEST).await.unwrap();
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                        }
+                        stream.write_all(head.as_bytes()).await.unwrap();
+                        let answer = all(stream).await;
+                        assert_eq!(answer.contains("done"), before, "{answer}");
+                        let ours = &answer[answer.rfind("HTTP/1.1 ").unwrap()..];
+                        assert!(ours.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+                        assert!(
+                            ours.contains("proxy-status: bearward; error=http_request_error\r\n"),
+                            "{answer}"
+                        );
+                        assert_eq!(ours.matches("\r\ndate: ").count(), 1, "{answer}");
+                        let content = ours.split_once("\r\n\r\n").unwrap().1;
+                        assert!(ours.contains(&format!("content-length: {}\r\n", content.len())), "{answer}");
+                        let problem: serde_json::Value = serde_json::from_str(content).unwrap();
+                        assert_eq!(problem["status"], status);
+                    }
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_looks_like_a_refusal_of_hypers_passes_as_it_is() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, theirs) = tokio::io::duplex(64 << 10);
+                let drain = CancellationToken::new();
+                let told = drain.clone();
+                tokio::task::spawn_local(async move {
+                    let service = |_| async {
+                        let mut answer = Response::new(Full::new(Bytes::new()));
+                        *answer.status_mut() = http::StatusCode::BAD_REQUEST;
+                        answer
+                    };
+                    serve_stream(theirs, &LIMITS, service, told).await;
+                });
+                // The third head is malformed and comes before the answers are written: then hyper's own stays.
+                stream.write_all(&[REQUEST, REQUEST, b"a b c d\r\n\r\n"].concat()).await.unwrap();
+                let answer = all(stream).await;
+                assert_eq!(answer.matches("HTTP/1.1 400 Bad Request\r\n").count(), 3, "{answer}");
+                let (first, _) = answer.split_once("\r\n\r\n").unwrap();
+                assert!(!first.contains("proxy-status"), "{answer}");
+                assert!(answer.matches("proxy-status").count() <= 1, "{answer}");
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn r111_a_head_that_comes_too_slowly_ends_the_connection() {
         LocalSet::new()
             .run_until(async {

@@ -8,4 +8,5 @@ pub mod admission;
 pub mod connection;
 pub mod door;
 pub mod listen;
+mod refused;
 mod watch;

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::{
@@ -19,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::connection::Limits;
+use super::{connection::Limits, refused};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,12 @@ impl Watch {
         if self.phase.get() == Phase::Answered {
             self.enter(Phase::Idle);
         }
+    }
+
+    /// Whether whatever is written now comes from hyper itself: no request has come to the service since all of the
+    /// last answer was written.
+    fn owes_nothing(&self) -> bool {
+        matches!(self.phase.get(), Phase::Idle | Phase::Head)
     }
 
     /// Returns once the connection has idled, or its head has been on its way, for too long. One timer a connection,
@@ -155,11 +162,31 @@ impl<B: Body> Body for Answer<B> {
 pub(super) struct Watched<T> {
     stream: T,
     watch: Rc<Watch>,
+    /// What is left of an answer that is written in place of hyper's own.
+    instead: Option<Bytes>,
 }
 
 impl<T> Watched<T> {
     pub(super) fn new(stream: T, watch: Rc<Watch>) -> Self {
-        Self { stream, watch }
+        Self { stream, watch, instead: None }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Watched<T> {
+    /// Writes our answer where `octets` are hyper's own, and then says that these were written.
+    fn poll_write_instead(&mut self, cx: &mut Context<'_>, octets: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.instead.is_none() && self.watch.owes_nothing() {
+            self.instead = refused::instead_of(octets);
+        }
+        let ours = self.instead.as_mut()?;
+        while !ours.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, ours) {
+                Poll::Ready(Ok(written)) if written > 0 => ours.advance(written),
+                other => return Some(other),
+            }
+        }
+        self.instead = None;
+        Some(Poll::Ready(Ok(octets.len())))
     }
 }
 
@@ -180,6 +207,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(written) = self.poll_write_instead(cx, octets) {
+            return written;
+        }
         Pin::new(&mut self.stream).poll_write(cx, octets)
     }
 
@@ -188,6 +218,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         octets: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [alone] = octets
+            && let Some(written) = self.poll_write_instead(cx, alone)
+        {
+            return written;
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, octets)
     }
 
