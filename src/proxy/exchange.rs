@@ -37,12 +37,19 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
     let (app, body) = request.into_parts();
     let (route, target) = match refuse(&app).and_then(|()| entry.find(&app)) {
         Ok(found) => found,
-        Err(failure) => return told(failure),
+        Err(failure) => {
+            failure.log();
+            return failure.into_response();
+        }
     };
     let asked = Asked { route, app, target };
     let response = match asked.carry(worker, body).await {
         Ok(response) => delivered(&asked.app.method, response),
-        Err(failure) => told(failure.at(&route.settings().name)),
+        Err(failure) => {
+            let failure = failure.at(&route.settings().name);
+            route.complaints().tell(&failure);
+            failure.into_response()
+        }
     };
     route.metrics().answered(response.status(), worker.clock.now().since(begun));
     response
@@ -130,11 +137,6 @@ impl Asked<'_> {
         let can_be_rejected = self.route.has_token() && !settings.token_invalid.is_empty();
         if can_be_rejected || is_idempotent(&self.app.method) { settings.replay_limit } else { 0 }
     }
-}
-
-fn told(failure: Failure) -> Response<ResponseBody> {
-    failure.log();
-    failure.into_response()
 }
 
 fn no_token(source: &TokenSource, why: Unavailable) -> Failure {

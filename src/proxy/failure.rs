@@ -196,12 +196,18 @@ impl Failure {
 
     /// Tells the operator: what the application did wrong in passing, everything else as a warning.
     pub fn log(&self) {
+        self.log_with(0);
+    }
+
+    /// The same, also for `unsaid` others like it.
+    pub(super) fn log_with(&self, unsaid: u64) {
+        let unsaid = (unsaid > 0).then_some(unsaid);
         let (upstream, token) = (self.upstream.as_deref(), self.token.as_deref());
         let told = self.kind.told();
         let (status, detail) = (told.status.as_u16(), &*self.detail);
         match told.fault {
-            Fault::Application => tracing::debug!(upstream, token, status, detail, "{}", told.title),
-            _ => tracing::warn!(upstream, token, status, detail, "{}", told.title),
+            Fault::Application => tracing::debug!(upstream, token, status, detail, unsaid, "{}", told.title),
+            _ => tracing::warn!(upstream, token, status, detail, unsaid, "{}", told.title),
         }
     }
 

@@ -4,6 +4,7 @@
 //! files, or how a request reached us.
 
 pub mod body;
+mod complaints;
 pub mod exchange;
 pub mod failure;
 mod fields;

@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt, rc::Rc, sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, uri::PathAndQuery};
 
 use super::{
+    complaints::Complaints,
     failure::{Failure, Kind},
     rejection::Rule,
     replay::RequestBody,
@@ -58,6 +59,7 @@ pub struct Route {
     client: Client<RequestBody>,
     metrics: Arc<UpstreamMetrics>,
     host: HeaderValue,
+    complaints: Complaints,
 }
 
 /// What a listener leads to.
@@ -97,7 +99,7 @@ impl Route {
     ) -> Result<Rc<Self>, header::InvalidHeaderValue> {
         let host = HeaderValue::try_from(endpoint.origin().authority())?;
         let client = Client::new(endpoint, settings.connections);
-        Ok(Rc::new(Self { settings, supply, client, metrics, host }))
+        Ok(Rc::new(Self { settings, supply, client, metrics, host, complaints: Complaints::default() }))
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -110,6 +112,10 @@ impl Route {
 
     pub(super) fn metrics(&self) -> &UpstreamMetrics {
         &self.metrics
+    }
+
+    pub(super) fn complaints(&self) -> &Complaints {
+        &self.complaints
     }
 
     pub(super) fn host(&self) -> &HeaderValue {
