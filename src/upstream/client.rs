@@ -109,7 +109,9 @@ where
     /// A fresh connection. Where HTTP/2 was spoken before, requests that come together share one.
     async fn open(&self) -> Result<Line<B>, SendError> {
         let _turn = if self.spoke_http2.get() {
-            let turn = self.connecting.lock().await;
+            // As long as connecting may take: where nobody answers, the queue must not add up their times.
+            let turn = tokio::time::timeout(self.endpoint.connect_timeout(), self.connecting.lock()).await;
+            let turn = turn.map_err(|_| SendError::Connect(ConnectError::TimedOut))?;
             if let Some(line) = self.pool.take_shared() {
                 return Ok(line);
             }

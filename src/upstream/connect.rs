@@ -99,6 +99,11 @@ impl Endpoint {
         &self.origin
     }
 
+    /// How long connecting may take.
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
     /// Which HTTP may be spoken to it.
     pub fn protocol(&self) -> Protocol {
         self.protocol
