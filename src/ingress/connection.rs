@@ -58,8 +58,11 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let watch = Rc::new(Watch::default());
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let exchange = Exchange::begin(watch.clone());
+        if !request.body().is_end_stream() {
+            request.extensions_mut().insert(watch.arrival());
+        }
         let answer = service(request);
         let drain = drain.clone();
         async move {
@@ -192,6 +195,36 @@ mod tests {
                 drain.cancel();
                 tokio::time::sleep(LAST_CALL * 4).await;
                 assert!(all(stream).await.len() > 30 << 10, "the answer was cut");
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r091_r111_an_upload_that_goes_on_after_its_answer_is_neither_a_slow_head_nor_idleness() {
+        LocalSet::new()
+            .run_until(async {
+                let (mut stream, theirs) = tokio::io::duplex(1 << 10);
+                let drain = CancellationToken::new();
+                let told = drain.clone();
+                tokio::task::spawn_local(async move {
+                    let service = |request: Request<Incoming>| async {
+                        tokio::task::spawn_local(http_body_util::BodyExt::collect(request));
+                        Response::new(Full::new(Bytes::from_static(b"early")))
+                    };
+                    serve_stream(theirs, &LIMITS, service, told).await;
+                });
+                let head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n";
+                stream.write_all(head).await.unwrap();
+                for sent in 0..50 {
+                    tokio::time::sleep(LIMITS.head_timeout / 3).await;
+                    stream.write_all(b".").await.expect("the upload was cut");
+                    if sent == 40 {
+                        drain.cancel();
+                    }
+                }
+                stream.write_all(REQUEST).await.unwrap();
+                let answers = all(stream).await;
+                assert_eq!(answers.matches("early").count(), 2, "{answers}");
             })
             .await;
     }

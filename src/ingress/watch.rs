@@ -3,10 +3,11 @@
 //! Knows it from the octets that pass and from the life of each answer's body. Does not know what is in them.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     io,
     pin::Pin,
     rc::Rc,
+    sync::Weak,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,6 +22,7 @@ use tokio::{
 };
 
 use super::{connection::Limits, refused};
+use crate::proxy::Arrival;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +42,19 @@ enum Phase {
 pub(super) struct Watch {
     phase: Cell<Phase>,
     since: Cell<Instant>,
+    /// Whether the last request's body may still be on its way; it may outlast the answer.
+    upload: RefCell<Weak<()>>,
     changed: Notify,
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { phase: Cell::new(Phase::Idle), since: Cell::new(Instant::now()), changed: Notify::new() }
+        Self {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(Instant::now()),
+            upload: RefCell::default(),
+            changed: Notify::new(),
+        }
     }
 }
 
@@ -58,9 +67,20 @@ impl Watch {
 
     /// Notes octets read: the beginning of a head, where no request is under way.
     fn read(&self) {
-        if self.phase.get() == Phase::Idle {
+        if self.phase.get() == Phase::Idle && !self.uploads() {
             self.enter(Phase::Head);
         }
+    }
+
+    /// For a request with a body: the connection is not idle while it is there.
+    pub(super) fn arrival(&self) -> Arrival {
+        let arrival = Arrival::default();
+        self.upload.replace(arrival.watch());
+        arrival
+    }
+
+    fn uploads(&self) -> bool {
+        self.upload.borrow().strong_count() > 0
     }
 
     /// Notes that hyper holds nothing unwritten.
@@ -81,6 +101,9 @@ impl Watch {
     pub(super) async fn overstayed(&self, limits: &Limits) {
         loop {
             let now = Instant::now();
+            if self.phase.get() == Phase::Idle && self.uploads() {
+                self.since.set(now);
+            }
             let deadline = match self.phase.get() {
                 Phase::Idle | Phase::Answered => self.since.get() + limits.idle_timeout,
                 Phase::Head => self.since.get() + limits.head_timeout,
@@ -99,6 +122,8 @@ impl Watch {
             let changed = self.changed.notified();
             if self.phase.get() != Phase::Idle {
                 changed.await;
+            } else if self.uploads() {
+                tokio::time::sleep(span).await;
             } else if tokio::time::timeout(span, changed).await.is_err() {
                 return;
             }

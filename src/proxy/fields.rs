@@ -10,7 +10,10 @@ use http::{
 };
 use http_body::Frame;
 
-use super::{replay::RequestBody, routes::Route};
+use super::{
+    replay::{Arrival, RequestBody},
+    routes::Route,
+};
 use crate::{
     token::Held,
     upstream::client::{AnswerBody, SendError},
@@ -40,6 +43,8 @@ impl<'route> Outgoing<'route> {
         *head.uri_mut() = Uri::from(target);
         // hyper keeps the spelling of field names there.
         *head.extensions_mut() = app.extensions.clone();
+        // The client need not know whether the application's body is still on its way.
+        head.extensions_mut().remove::<Arrival>();
         *head.headers_mut() = request_fields(route, app, token);
         Self { route, head }
     }
