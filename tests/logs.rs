@@ -1,4 +1,5 @@
 //! What becomes of bearward when nobody reads its log any more.
+#![allow(clippy::disallowed_methods, reason = "real processes and threads are waited for")]
 
 use std::{
     io::{BufRead, BufReader},
