@@ -21,18 +21,22 @@
 //!
 //! 1. [`ingress::accept`] takes a connection, [`ingress::connection`] reads HTTP/1.1 from it within its limits.
 //! 2. [`ingress::door`] asks [`ingress::admission`] whether it may come in (Host, Origin).
-//! 3. [`proxy::exchange()`] is the spine: the route ([`proxy::routes`]), the outgoing head ([`proxy::fields`]), the token
-//!    (a read of memory), sending ([`upstream::client`]), and the question whether the answer rejects this very token
-//!    ([`proxy::rejection`]). If so the token is replaced and the request sent once more ([`proxy::replay`]); there is no
-//!    loop.
+//! 3. [`proxy::exchange`](mod@proxy::exchange) is the spine: the route ([`proxy::routes`]), the outgoing head
+//!    (`proxy/fields.rs`), the token (a read of memory), sending ([`upstream::client`]), and the question whether the
+//!    answer rejects this very token ([`proxy::rejection`]). If so the token is replaced and the request sent once more
+//!    ([`proxy::replay`]); there is no loop.
 //! 4. What cannot be answered by the upstream is answered by [`proxy::failure`], a table.
 //!
 //! # The way of a token
 //!
 //! 1. [`config`] reads a recipe; [`app`] makes an [`oauth::Grant`] and a [`token::TokenSource`] of it.
-//! 2. One task owns each held token. It takes the store's lock, reads again what another process may have written,
-//!    asks the grant, writes, and only then lets requests see the token.
-//! 3. It refreshes before the token expires, and when an exchange says that this generation was rejected.
+//! 2. One task owns each held token (`token/refresher.rs`, whose next step is a pure function in `token/state.rs`). An
+//!    attempt (`token/attempt.rs`) takes the store's lock ([`token::store`]), reads again what another process may have
+//!    written, asks the grant, writes, and only then lets requests see the token.
+//! 3. The grant ([`oauth::grant`]) asks the token endpoint ([`oauth::token_endpoint`]) over a connection of its own
+//!    ([`upstream::once`]) and judges the answer ([`oauth::response`]).
+//! 4. The task refreshes before the token expires (`token/schedule.rs`), and when an exchange says that this generation
+//!    was rejected.
 //!
 //! The two ways meet at one type, the [`token::TokenSource`].
 //!

@@ -1,5 +1,4 @@
 //! What becomes of bearward when nobody reads its log any more.
-#![allow(clippy::disallowed_methods, reason = "real processes and threads are waited for")]
 
 use std::{
     io::{BufRead, BufReader},
@@ -14,7 +13,11 @@ fn r150_a_log_that_nobody_reads_any_more_ends_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bearward.toml");
     let socket = folder.path().join("admin");
-    std::fs::write(&file, format!("[admin]\nlisten = \"unix:{}\"\n", socket.display())).unwrap();
+    std::fs::write(
+        &file,
+        format!("store = {{ kind = \"memory\" }}\n[admin]\nlisten = \"unix:{}\"\n", socket.display()),
+    )
+    .unwrap();
     let asks = |command: &str| {
         let mut asking = Command::new(BEARWARD);
         asking.arg(command).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,5 +1,4 @@
 //! What a reload changes on listeners that stay, seen from outside.
-#![allow(clippy::disallowed_methods, reason = "real processes and threads are waited for")]
 
 use std::{
     io::{Read, Write},
