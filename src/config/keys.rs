@@ -196,7 +196,7 @@ const LIMITS: &[Key] = &[
         Kind::Duration,
         "How old a connection to an upstream may get. Default: 5m.",
     ),
-    key("drain_timeout", Kind::Duration, "How long running requests may take at shutdown. Default: 30s."),
+    key("drain_timeout", Kind::Duration, "How long running requests may take at shutdown. Default: 20s."),
 ];
 
 const TLS: &[Key] = &[

@@ -207,7 +207,8 @@ impl Default for Limits {
             idle_connections: 64,
             upstream_idle_timeout: Duration::from_secs(50),
             upstream_connection_age: Duration::from_secs(300),
-            drain_timeout: Duration::from_secs(30),
+            // Kubernetes kills after 30 s by default: what is left of them is for a refresh under way.
+            drain_timeout: Duration::from_secs(20),
         }
     }
 }
