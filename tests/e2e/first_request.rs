@@ -3,7 +3,7 @@
 use bearward::demo::simulator::{Answer, AuthorizationServer, ResourceServer};
 use http::{StatusCode, header::CACHE_CONTROL};
 
-use crate::support::{Process, application, ask, start};
+use crate::support::{Application, Process, application, ask, configuration, start};
 
 #[tokio::test]
 async fn an_application_that_knows_nothing_of_oauth_is_served() {
@@ -56,27 +56,8 @@ async fn the_binary_serves_and_stops_on_a_signal() {
     let file = folder.path().join("bearward.toml");
     std::fs::write(&file, configuration(&authorization_server.url(), &api.url())).unwrap();
     let bearward = Process::run(&file);
-    let mut application = crate::support::Application::new(bearward.address("api").await);
+    let mut application = Application::new(bearward.address("api").await);
     assert_eq!(ask(&mut application, "/orders").await.status(), 200);
     bearward.signal("TERM");
     assert_eq!(bearward.ended().await.code(), Some(0));
-}
-
-fn configuration(authorization_server: &str, api: &str) -> String {
-    format!(
-        r#"
-        store = {{ kind = "memory" }}
-
-        [tokens.api]
-        grant_type = "client_credentials"
-        token_endpoint = "{authorization_server}/token"
-        client_id = "app"
-        client_secret = "secret"
-
-        [upstreams.api]
-        url = "{api}"
-        token = "api"
-        listen = "127.0.0.1:0"
-        "#
-    )
 }

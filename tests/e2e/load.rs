@@ -5,7 +5,7 @@ use std::time::Duration;
 use bearward::demo::simulator::{AuthorizationServer, ResourceServer};
 use futures_util::future::join_all;
 
-use crate::support::{Application, ask, start};
+use crate::support::{Application, ask, configuration, start};
 
 const CONNECTIONS: usize = 24;
 const SPAN: Duration = Duration::from_secs(15);
@@ -17,22 +17,7 @@ const APART: Duration = Duration::from_millis(1400);
 async fn r122_a_closed_loop_over_many_lifetimes_sees_nothing_but_success() {
     let authorization_server = AuthorizationServer::new().lifetime(LIFETIME).start().await.unwrap();
     let api = ResourceServer::new(&authorization_server).start().await.unwrap();
-    let bearward = start(&format!(
-        r#"
-        store = {{ kind = "memory" }}
-        [tokens.api]
-        grant_type = "client_credentials"
-        token_endpoint = "{}/token"
-        client_id = "app"
-        client_secret = "secret"
-        [upstreams.api]
-        url = "{}"
-        token = "api"
-        listen = "127.0.0.1:0"
-        "#,
-        authorization_server.url(),
-        api.url()
-    ));
+    let bearward = start(&configuration(&authorization_server.url(), &api.url()));
     let address = bearward.address("api").unwrap();
     let begun = tokio::time::Instant::now();
     let loops = (0..CONNECTIONS).map(|_| async move {

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{Application, PATIENCE, Process, ask};
+use crate::support::{Application, PATIENCE, Process, ask, configuration};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -129,26 +129,8 @@ impl Stage {
         let resources = ResourceServer::new(&authorization_server).start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bearward.toml");
-        let configuration = format!(
-            r#"
-            store = {{ kind = "memory" }}
-            {more}
-
-            [tokens.api]
-            grant_type = "client_credentials"
-            token_endpoint = "{}/token"
-            client_id = "app"
-            client_secret = "secret"
-
-            [upstreams.api]
-            url = "{}"
-            token = "api"
-            listen = "127.0.0.1:0"
-            replay_limit = "1MiB"
-            "#,
-            authorization_server.url(),
-            resources.url()
-        );
+        let shortest = configuration(&authorization_server.url(), &resources.url());
+        let configuration = format!("{more}\n{shortest}replay_limit = \"1MiB\"\n");
         fs::write(&file, configuration).unwrap();
         let bearward = Process::run(&file);
         Self { bearward, resources, _authorization_server: authorization_server, _folder: folder }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{HeaderName, Request, StatusCode, header};
 
-use crate::support::{Application, PATIENCE, ask, get, raw, start, until};
+use crate::support::{Application, PATIENCE, ask, configuration, get, raw, start, until};
 
 /// The parties of a test. The token recipe is client credentials, the upstream's own port is the way in.
 struct Scene {
@@ -26,23 +26,8 @@ impl Scene {
     async fn set(upstream: &str, told: impl FnOnce(ResourceServer) -> ResourceServer) -> Self {
         let authorization_server = AuthorizationServer::new().start().await.unwrap();
         let api = told(ResourceServer::new(&authorization_server)).start().await.unwrap();
-        let bearward = start(&format!(
-            r#"
-            store = {{ kind = "memory" }}
-            [tokens.api]
-            grant_type = "client_credentials"
-            token_endpoint = "{}/token"
-            client_id = "app"
-            client_secret = "secret"
-            [upstreams.api]
-            url = "{}"
-            token = "api"
-            listen = "127.0.0.1:0"
-            {upstream}
-            "#,
-            authorization_server.url(),
-            api.url()
-        ));
+        let shortest = configuration(&authorization_server.url(), &api.url());
+        let bearward = start(&format!("{shortest}{upstream}"));
         Self { authorization_server, api, bearward }
     }
 

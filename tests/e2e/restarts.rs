@@ -21,15 +21,14 @@ async fn r130_r142_forty_restarts_three_in_four_by_kill_lose_no_refresh_token() 
     let authorization_server = rotating(Duration::from_secs(1)).await;
     let api = ResourceServer::new(&authorization_server).start().await.unwrap();
     let place = Place::new(&authorization_server, &api.url(), "");
-    let mut died_asking = 0;
+    let (mut died_asking, mut put_off) = (0, 0);
     for restart in 0..40 {
         let bearward = Process::run(&place.file);
         let mut application = Application::new(bearward.address("api").await);
-        let first = ask(&mut application, "/first").await;
-        assert_eq!(first.status(), 200, "restart {restart}: {first:?}; the log:\n{}", bearward.log());
+        put_off += served(&mut application, "/first", &bearward).await;
         let moment = Instant::now() + Duration::from_millis(fastrand::u64(0..900));
         while Instant::now() < moment {
-            assert_eq!(ask(&mut application, "/load").await.status(), 200, "restart {restart}");
+            put_off += served(&mut application, "/load", &bearward).await;
         }
         if restart % 4 == 3 {
             bearward.signal("TERM");
@@ -51,10 +50,26 @@ async fn r130_r142_forty_restarts_three_in_four_by_kill_lose_no_refresh_token() 
         }
     }
     let counts = authorization_server.counts();
+    assert!(put_off <= 3, "a stall now and then is the machine's; this is not: {put_off}");
     assert!(died_asking >= 10, "the kills missed what they were for: {died_asking}");
     assert_eq!((counts.dead_refresh_tokens_seen, counts.unknown_refresh_tokens_seen), (0, 0));
     assert_eq!(counts.granted, counts.token_requests, "a token request was not granted");
     assert_eq!(api.counts().unknown_tokens_seen, 0);
+}
+
+/// Asks until it is served, and says how often it was put off. A machine that stands still for a second outlasts a token of
+/// one second, and then there is none for a moment; anything else that is no 200 is a failure.
+async fn served(application: &mut Application, path: &str, bearward: &Process) -> usize {
+    for put_off in 0..3 {
+        let answer = ask(application, path).await;
+        if answer.status() == 200 {
+            return put_off;
+        }
+        assert_eq!(answer.status(), 503, "{answer:?}; the log:\n{}", bearward.log());
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}; the log:\n{}", bearward.log());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("{path} was not served; the log:\n{}", bearward.log());
 }
 
 #[tokio::test]

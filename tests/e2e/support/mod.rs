@@ -28,6 +28,27 @@ use http::{Request, Response};
 /// Long enough for anything that happens at all, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The shortest configuration: one token by client credentials, one upstream `api` with a port of its own, nothing kept.
+/// It ends in the upstream's table, so that keys of it may follow; top-level ones may go before it.
+pub fn configuration(authorization_server: &str, api: &str) -> String {
+    format!(
+        r#"
+        store = {{ kind = "memory" }}
+
+        [tokens.api]
+        grant_type = "client_credentials"
+        token_endpoint = "{authorization_server}/token"
+        client_id = "app"
+        client_secret = "secret"
+
+        [upstreams.api]
+        url = "{api}"
+        token = "api"
+        listen = "127.0.0.1:0"
+        "#
+    )
+}
+
 /// bearward in this process.
 ///
 /// # Panics
