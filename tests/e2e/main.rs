@@ -24,3 +24,4 @@ mod reload;
 mod restarts;
 mod shutdown;
 mod support;
+mod tls;
