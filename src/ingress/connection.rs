@@ -76,7 +76,9 @@ where
     let connection = http1::Builder::new()
         .preserve_header_case(true)
         .max_headers(limits.head_fields)
+        // The buffer may grow past its size by one read.
         .max_buf_size(limits.head_size.max(8 << 10))
+        .max_header_size(limits.head_size)
         .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service);
     let mut connection = pin!(connection);
     tokio::select! {
@@ -118,7 +120,11 @@ mod tests {
 
     /// A connection whose first request is answered when the returned sender fires, the others at once.
     fn begin() -> (DuplexStream, oneshot::Sender<()>, CancellationToken) {
-        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        begin_within(LIMITS)
+    }
+
+    fn begin_within(limits: Limits) -> (DuplexStream, oneshot::Sender<()>, CancellationToken) {
+        let (ours, theirs) = tokio::io::duplex(128 << 10);
         let (release, held) = oneshot::channel::<()>();
         let held = Rc::new(RefCell::new(Some(held)));
         let drain = CancellationToken::new();
@@ -134,7 +140,7 @@ mod tests {
                     Response::new(Full::new(Bytes::from_static(b"done")))
                 }
             };
-            serve_stream(theirs, &LIMITS, service, told).await;
+            serve_stream(theirs, &limits, service, told).await;
         });
         (ours, release, drain)
     }
@@ -258,6 +264,26 @@ mod tests {
                     let (mut stream, release, drain) = begin();
                     release.send(()).unwrap();
                     let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    drain.cancel();
+                    let answer = all(stream).await;
+                    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r114_a_large_head_is_measured_to_the_octet() {
+        let limits = Limits { head_size: 64 << 10, ..LIMITS };
+        let fixed = REQUEST.len() + "a: \r\n".len();
+        LocalSet::new()
+            .run_until(async {
+                for (length, status) in [(limits.head_size, "200"), (limits.head_size + 1, "431")] {
+                    let (mut stream, release, drain) = begin_within(limits.clone());
+                    release.send(()).unwrap();
+                    let value = "b".repeat(length - fixed);
+                    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\na: {value}\r\n\r\n");
                     stream.write_all(head.as_bytes()).await.unwrap();
                     drain.cancel();
                     let answer = all(stream).await;
