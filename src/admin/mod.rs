@@ -9,11 +9,11 @@ use std::{fmt::Write, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 
 use crate::{
-    telemetry::{Metrics, UpstreamMetrics, metrics},
+    telemetry::{Metrics, UpstreamMetrics, metrics::Format},
     token::{State, Supply},
 };
 
@@ -60,11 +60,13 @@ pub fn answer<B>(request: &Request<B>, seen: &Seen, all: &Metrics) -> Response<B
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept);
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => readiness(seen),
-        "/metrics" => match all.encode() {
-            Ok(encoded) => plain(StatusCode::OK, encoded, metrics::CONTENT_TYPE),
+        "/metrics" => match all.encode(format) {
+            Ok(encoded) => plain(StatusCode::OK, encoded, format.content_type()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n"),
         },
         "/status" => plain(StatusCode::OK, status::json(seen), "application/json"),

@@ -122,7 +122,7 @@ impl Kind {
                 (Upstream, 502, "http_response_header_section_size", "The upstream's answer is too large")
             }
             Self::CredentialsRefused => {
-                (AuthorizationServer, 502, "proxy_internal_error", "The credentials were refused")
+                (AuthorizationServer, 502, "proxy_configuration_error", "The credentials were refused")
             }
             Self::NoToken => (AuthorizationServer, 503, "proxy_internal_error", "No token for now"),
             Self::LoginRequired => (AuthorizationServer, 503, "proxy_internal_error", "A login is required"),

@@ -89,12 +89,13 @@ fn says(content: &[u8], pointer: &str, equals: &str) -> bool {
         .is_ok_and(|value| value.pointer(pointer).and_then(serde_json::Value::as_str) == Some(equals))
 }
 
-/// JSON in no further coding: nothing is decompressed to be looked at.
+/// JSON, or what does not say what it is, in no further coding: nothing is decompressed to be looked at.
 fn is_plain_json(fields: &HeaderMap) -> bool {
-    let media_type = fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    let json = matches!(essence.as_str(), "application/json" | "text/json") || essence.ends_with("+json");
+    let json = fields.get(header::CONTENT_TYPE).is_none_or(|value| {
+        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let essence = essence.to_ascii_lowercase();
+        matches!(essence.as_str(), "application/json" | "text/json") || essence.ends_with("+json")
+    });
     let plain = fields
         .get_all(header::CONTENT_ENCODING)
         .iter()

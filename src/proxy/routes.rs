@@ -265,7 +265,9 @@ fn join(base: &str, whole: &PathAndQuery, prefix: usize) -> Result<PathAndQuery,
     if (base.is_empty() && prefix == 0) || whole.path() == "*" {
         return Ok(whole.clone());
     }
-    let rest = whole.path().get(prefix..).filter(|rest| !rest.is_empty()).unwrap_or("/");
+    // Where nothing is left of the path, the base stands as it is written: for some APIs a slash more is another path.
+    let nothing_left = if base.is_empty() { "/" } else { "" };
+    let rest = whole.path().get(prefix..).filter(|rest| !rest.is_empty()).unwrap_or(nothing_left);
     let mut target = String::with_capacity(base.len() + whole.as_str().len() + 1);
     target.push_str(base);
     target.push_str(rest);
@@ -321,7 +323,7 @@ mod tests {
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
             let whole: PathAndQuery = format!("/shop{rest}{query}").parse().unwrap();
             let target = join(&base, &whole, "/shop".len()).unwrap();
-            let rest = if rest.is_empty() { "/" } else { &rest };
+            let rest = if rest.is_empty() && base.is_empty() { "/" } else { &rest };
             prop_assert_eq!(target.as_str(), format!("{base}{rest}{query}"));
             let untouched = join("", &whole, 0).unwrap();
             prop_assert_eq!(untouched.as_str(), whole.as_str());

@@ -20,8 +20,33 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// The content type of [`Metrics::encode`]'s text.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How the metrics are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4, which everything reads.
+    Prometheus,
+    /// OpenMetrics 1.0, for who asks for it.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What `Accept` asks for (RFC 9110 section 12.5.1).
+    pub fn accepted(accept: Option<&str>) -> Self {
+        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// Its content type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 /// Upper bounds of the duration's buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -50,17 +75,35 @@ impl Metrics {
         entry(&self.0.tokens, name)
     }
 
-    /// The text that a Prometheus server scrapes (OpenMetrics 1.0).
+    /// The text that a Prometheus server scrapes.
     ///
     /// # Errors
     /// A metric could not be encoded.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
+    pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self.0.clone()));
         let mut out = String::new();
         text::encode(&mut out, &registry)?;
-        Ok(out)
+        Ok(if format == Format::Prometheus { to_prometheus(&out) } else { out })
     }
+}
+
+/// OpenMetrics names a counter's family without the `_total` of its samples and ends with a mark; the older format names
+/// it with, and has no mark.
+fn to_prometheus(open_metrics: &str) -> String {
+    let lines: Vec<&str> = open_metrics.lines().filter(|line| *line != "# EOF").collect();
+    let counters: Vec<&str> =
+        lines.iter().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut out = String::with_capacity(open_metrics.len());
+    for line in lines {
+        let family = line.strip_prefix("# ").and_then(|line| line.split(' ').nth(1));
+        match family.filter(|family| counters.contains(family)) {
+            Some(family) => out.push_str(&line.replacen(family, &format!("{family}_total"), 1)),
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn entry<T: Default>(map: &Mutex<BTreeMap<String, Arc<T>>>, name: &str) -> Arc<T> {
@@ -271,7 +314,7 @@ mod tests {
         shop.replayed();
         metrics.token("shop").requested(Outcome::Limited);
         metrics.token("shop").expires_at(Some(UNIX_EPOCH + Duration::from_secs(5)));
-        let text = metrics.encode().unwrap();
+        let text = metrics.encode(Format::OpenMetrics).unwrap();
         for line in [
             "bearward_requests_total{upstream=\"shop\",code=\"200\"} 1",
             "bearward_requests_total{upstream=\"shop\",code=\"502\"} 1",
@@ -290,9 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn the_older_format_names_counters_as_their_samples_are_named() {
+        let metrics = Metrics::default();
+        metrics.upstream("shop").replayed();
+        let text = metrics.encode(Format::accepted(Some("text/plain"))).unwrap();
+        for line in [
+            "# HELP bearward_retries_total Requests sent a second time with a newer token.\n",
+            "# TYPE bearward_retries_total counter\nbearward_retries_total{upstream=\"shop\"} 1\n",
+            "# TYPE bearward_request_duration_seconds histogram\n",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(!text.contains("# EOF"));
+        let asked = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5";
+        assert_eq!(Format::accepted(Some(asked)), Format::OpenMetrics);
+        assert_eq!(Format::accepted(None), Format::Prometheus);
+    }
+
+    #[test]
     fn a_name_cannot_break_out_of_its_label() {
         let metrics = Metrics::default();
         metrics.upstream("a\"b\\c\nd").replayed();
-        assert!(metrics.encode().unwrap().contains(r#"{upstream="a\"b\\c\nd"} 1"#));
+        assert!(metrics.encode(Format::Prometheus).unwrap().contains(r#"{upstream="a\"b\\c\nd"} 1"#));
     }
 }

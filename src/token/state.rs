@@ -238,8 +238,12 @@ impl Course {
             schedule::STATIC_LOOK
         };
         if matches!(self.standing, Standing::Usable { .. } | Standing::Empty) {
-            let detail = "the upstream rejected a token that it had not accepted before".to_owned();
-            self.standing = backing_off(now.after(span), detail);
+            let detail = if accepted {
+                "the upstream rejects tokens that it accepted before, time and again"
+            } else {
+                "the upstream rejected a token that it had not accepted before"
+            };
+            self.standing = backing_off(now.after(span), detail.to_owned());
         }
     }
 

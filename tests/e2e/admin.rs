@@ -221,6 +221,17 @@ async fn metrics_have_the_names_of_spec_and_every_line_parses() {
     assert_eq!(ask(&mut requests, "/teapot").await.status(), 418);
 
     let answer = look(admin(&bearward), "/metrics").await;
+    assert!(field(&answer, "content-type").starts_with("text/plain; version=0.0.4"));
+    let text = std::str::from_utf8(answer.body()).unwrap();
+    assert!(
+        text.contains("# TYPE bearward_requests_total counter\nbearward_requests_total{upstream=\"api\""),
+        "{text}"
+    );
+
+    let prometheus = Request::get("/metrics")
+        .header("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
+    let mut prometheus_server = Application::new(admin(&bearward));
+    let answer = prometheus_server.send(prometheus.body(Bytes::new()).unwrap()).await.unwrap();
     assert!(field(&answer, "content-type").starts_with("application/openmetrics-text; version=1.0.0"));
     let text = std::str::from_utf8(answer.body()).unwrap();
     let samples = exposition(text);

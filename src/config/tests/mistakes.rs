@@ -82,8 +82,6 @@ mistakes! {
     a_secret_from_two_places: but("env = \"SECRET\"", "env = \"SECRET\", file = \"/x\""),
     a_ca_that_is_not_there: and("tls = { ca = \"/nowhere/ca.pem\" }\n"),
     a_certificate_without_its_key: and("tls = { certificate = \"/nowhere/c.pem\" }\n"),
-    a_key_that_its_grant_does_not_read: but("client_id ", "body = { a = 1 }\nclient_id "),
-    a_secret_that_its_method_does_not_read: but("client_id ", "token_endpoint_auth_method = \"none\"\nclient_id "),
     a_grant_type_that_is_none: but("client_credentials", "client_credential"),
     a_grant_type_of_a_later_version: but("client_credentials", "device_code"),
     a_method_of_a_later_version: but("client_id ", "token_endpoint_auth_method = \"private_key_jwt\"\nclient_id "),

@@ -226,3 +226,17 @@ fn certificates_are_read_and_must_fit_their_key() {
     assert!(parse("other.pem").unwrap_err().to_string().contains("cannot be used together"));
     assert!(parse("c.pem").unwrap_err().to_string().contains("holds no private key"));
 }
+
+#[test]
+fn r146_a_key_that_means_nothing_beside_its_grant_or_method_is_a_warning_that_shows_no_secret() {
+    let text = "store = { kind = \"memory\" }\n[tokens.shop]\ngrant_type = \"client_credentials\"\n\
+                token_endpoint = \"https://shop.example/token\"\ntoken_endpoint_auth_method = \"none\"\n\
+                client_id = \"app\"\nclient_secret = \"canary\"\nrefresh_token = \"canary\"\nbody = { a = \"canary\" }\n";
+    let warnings = parse(&format!("{text}{UPSTREAM}")).unwrap().warnings;
+    let shown = warnings.to_string();
+    assert!(!shown.contains("canary"), "{shown}");
+    for key in ["client_secret", "refresh_token", "body"] {
+        assert!(shown.contains(&format!("`{key}` means nothing with grant_type")), "{shown}");
+    }
+    assert!(shown.contains("refresh_token = ***"), "{shown}");
+}

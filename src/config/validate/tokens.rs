@@ -136,7 +136,9 @@ fn meaningless(
         }
         _ => (String::new(), "grant_type"),
     };
-    let problem = Problem::error(format!("`{key}` means nothing with grant_type = \"{grant_type}\"{method}"));
+    // A warning: a table that is being moved from one grant to another still does what it says.
+    let problem =
+        Problem::warning(format!("`{key}` means nothing with grant_type = \"{grant_type}\"{method}"));
     reader.report(problem.fix(format!("remove it, or choose another {choose}")), at, "");
 }
 

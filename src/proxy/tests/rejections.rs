@@ -32,6 +32,20 @@ fn r119_r121_a_second_rejection_reaches_the_application_and_hammers_nobody() {
 }
 
 #[test]
+fn json_that_does_not_say_so_rejects_a_token_too() {
+    run(async {
+        let (origin, seen) = Origin::answering(|request, _| match request {
+            0 => answer("401 Unauthorized", "", INVENTORUM),
+            _ => answer("200 OK", "", "done"),
+        })
+        .await;
+        let bench = Bench::new();
+        let got = bench.proxy(&origin, |_| {}).await.get("/").await;
+        assert_eq!((status_of(&got), seen.count(), bench.token_requests()), (200, 2, 2), "{got}");
+    });
+}
+
+#[test]
 fn r120_what_only_looks_like_a_rejection_passes_byte_for_byte_without_a_second_sending() {
     run(async {
         let json = "Content-Type: application/json\r\n";
@@ -45,7 +59,7 @@ fn r120_what_only_looks_like_a_rejection_passes_byte_for_byte_without_a_second_s
             answer("200 OK", json, INVENTORUM),
             answer("429 Too Many Requests", json, INVENTORUM),
             answer("401 Unauthorized", "Content-Type: text/html\r\n", "<h1>token.invalid</h1>"),
-            answer("401 Unauthorized", "", INVENTORUM),
+            answer("401 Unauthorized", "Content-Type: text/plain\r\n", INVENTORUM),
             answer("401 Unauthorized", "", ""),
             answer("401 Unauthorized", json, ""),
             answer("401 Unauthorized", json, &megabyte),
