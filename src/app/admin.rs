@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task::spawn_local};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, spawn_local},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -34,7 +37,7 @@ pub(super) fn admission(listener: &Listener) -> Rc<Admission> {
     })
 }
 
-/// Serves the admin listener until `drain` is cancelled. Inside a local runtime.
+/// Serves the admin listener until `drain` is cancelled; when the task ends its socket is closed. Inside a local runtime.
 ///
 /// # Errors
 /// The runtime cannot take the socket.
@@ -44,7 +47,7 @@ pub(super) fn serve(
     seen: Rc<RefCell<Rc<Seen>>>,
     metrics: Metrics,
     drain: CancellationToken,
-) -> io::Result<()> {
+) -> io::Result<JoinHandle<()>> {
     let terms = Terms {
         limits: Rc::new(RefCell::new(Rc::new(Limits {
             head_size: 16 << 10,
@@ -56,7 +59,7 @@ pub(super) fn serve(
         connections: TaskTracker::new(),
         drain,
     };
-    spawn_local(accept(socket.start()?, terms, move |request, local| {
+    Ok(spawn_local(accept(socket.start()?, terms, move |request, local| {
         let (admission, seen, metrics) = (admitted.borrow().clone(), seen.clone(), metrics.clone());
         async move {
             match admission.admit(request.uri(), request.headers(), local) {
@@ -67,6 +70,5 @@ pub(super) fn serve(
                 Err(refusal) => refuse(refusal).into_response(),
             }
         }
-    }));
-    Ok(())
+    })))
 }

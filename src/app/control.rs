@@ -99,6 +99,7 @@ struct OpenAdmin {
     address: Listen,
     admitted: admin::Admitted,
     drain: CancellationToken,
+    accepting: tokio::task::JoinHandle<()>,
 }
 
 /// Sockets bound for a configuration that is not applied yet.
@@ -262,7 +263,7 @@ impl Control {
         for wait in waits {
             all &= wait.await.is_ok();
         }
-        self.apply_admin(new_admin);
+        self.apply_admin(new_admin).await;
         let addresses = self.named_addresses();
         self.seen.replace(Rc::new(self.plan.seen(&self.config, &self.sources, &addresses)));
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
@@ -270,8 +271,18 @@ impl Control {
     }
 }
 
+impl OpenAdmin {
+    /// Returns when the socket is closed: whoever starts again at once finds the address free.
+    async fn close(self) {
+        self.drain.cancel();
+        if let Err(error) = self.accepting.await {
+            tracing::error!(%error, "the admin listener ended by a panic");
+        }
+    }
+}
+
 impl Control {
-    fn apply_admin(&mut self, new: Option<Bound>) {
+    async fn apply_admin(&mut self, new: Option<Bound>) {
         let wanted = self.config.admin.as_ref();
         if let (Some(open), Some(listener)) = (&self.admin, wanted)
             && open.listen == listener.address
@@ -280,7 +291,7 @@ impl Control {
             return;
         }
         if let Some(old) = self.admin.take() {
-            old.drain.cancel();
+            old.close().await;
         }
         let (Some(listener), Some(bound)) = (wanted, new) else { return };
         let Some(socket) = bound.sockets.into_iter().next() else { return };
@@ -288,12 +299,14 @@ impl Control {
         let drain = CancellationToken::new();
         let admitted: admin::Admitted = Rc::new(RefCell::new(admin::admission(listener)));
         let (seen, metrics) = (self.seen.clone(), self.metrics.clone());
-        if let Err(error) = admin::serve(socket, admitted.clone(), seen, metrics, drain.clone()) {
-            tracing::error!(%error, "cannot take the admin listener");
-            return;
+        let listen = listener.address.clone();
+        match admin::serve(socket, admitted.clone(), seen, metrics, drain.clone()) {
+            Ok(accepting) => {
+                let address = bound.address;
+                self.admin = Some(OpenAdmin { listen, address, admitted, drain, accepting });
+            }
+            Err(error) => tracing::error!(%error, "cannot take the admin listener"),
         }
-        self.admin =
-            Some(OpenAdmin { listen: listener.address.clone(), address: bound.address, admitted, drain });
     }
 
     fn named_addresses(&self) -> BTreeMap<String, Listen> {
@@ -321,8 +334,8 @@ impl Control {
             tracing::error!("a worker ended by a panic");
         }
         self.sources.stop().await;
-        if let Some(admin) = &self.admin {
-            admin.drain.cancel();
+        if let Some(admin) = self.admin.take() {
+            admin.close().await;
         }
         tracing::info!("stopped");
     }
