@@ -59,6 +59,7 @@ pub mod ingress;
 pub mod proxy;
 pub mod upstream;
 
+pub mod login;
 pub mod oauth;
 pub mod token;
 

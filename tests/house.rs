@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 /// Who may know whom, besides `secret`, `clock` and `telemetry`, which all may know.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "config", "demo", "token"]),
+    ("cli", &["app", "config", "demo", "login", "token"]),
     ("demo", &["app", "config"]),
-    ("app", &["admin", "config", "ingress", "proxy", "token", "upstream"]),
-    ("admin", &["token"]),
+    ("app", &["admin", "config", "ingress", "login", "oauth", "proxy", "token", "upstream"]),
+    ("admin", &["login", "token"]),
+    ("login", &["oauth", "token"]),
     ("ingress", &["proxy"]),
     ("config", &["ingress", "oauth", "proxy", "token", "upstream"]),
     ("proxy", &["token", "upstream"]),

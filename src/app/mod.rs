@@ -24,8 +24,10 @@ use crate::{
     clock::Clock,
     config::{self, Config, Listen, Loaded},
     ingress::listen::BindError,
+    login::Account,
+    oauth::Identity,
     telemetry::Metrics,
-    token::{Engine, Store, StoreError},
+    token::{Engine, Store, StoreError, login::Chain},
     upstream::tls::SettingsError,
 };
 
@@ -148,6 +150,31 @@ pub fn tokens_alone(config: &Config, name: &str) -> Result<Sources, StartError> 
         next = token.authorize_with.as_deref();
     }
     Ok(Sources::build(&wanted, &engine, &Metrics::default(), None))
+}
+
+/// The account behind `[tokens.NAME]`, for `bearward login` and `logout`; `None` where there is no such token.
+///
+/// # Errors
+/// The store cannot be opened.
+pub fn account(config: &Config, name: &str) -> Result<Option<Account>, StartError> {
+    let clock = Clock::system();
+    let Some(identity) = identity(config, name) else { return Ok(None) };
+    let Some((name, token)) = config.tokens.get_key_value(name) else { return Ok(None) };
+    let store = open_store(&config.store, &clock).map_err(StartError::Store)?;
+    let default_lifetime = token.policy.default_lifetime;
+    let chain = Chain { name: name.to_string(), identity, default_lifetime };
+    Ok(Some(Account { grant: token.grant.clone(), chain, store, clock }))
+}
+
+/// What identifies the token `name`, its parents included. The configuration holds no cycle.
+fn identity(config: &Config, name: &str) -> Option<Identity> {
+    let token = config.tokens.get(name)?;
+    let own = token.grant.identity(None);
+    let parent = token.authorize_with.as_deref().and_then(|parent| identity(config, parent));
+    Some(match parent {
+        Some(parent) => own.under(&parent),
+        None => own,
+    })
 }
 
 fn open_store(store: &config::Store, clock: &Clock) -> Result<Store, StoreError> {

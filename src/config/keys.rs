@@ -67,11 +67,6 @@ const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
 
 /// The grant types of later versions, and what works today.
 pub(super) const LATER_GRANT_TYPES: &[(&str, &str)] = &[
-    (
-        "authorization_code",
-        "get a refresh token elsewhere once and use grant_type = \"refresh_token\", or use \"client_credentials\"",
-    ),
-    ("device_code", "get a refresh token elsewhere once and use grant_type = \"refresh_token\""),
     ("jwt_bearer", "use grant_type = \"client_credentials\" where the server allows it"),
     ("token_exchange", "use grant_type = \"request\", which gets a token with another token"),
 ];
@@ -219,7 +214,11 @@ pub(super) const TOKEN: &[Key] = &[
         "Fills what it knows of a provider; any key of this table overrides it.",
     ),
     key("base_url", Kind::Url, "What endpoints that begin with / are relative to."),
-    key("issuer", Kind::Later("set `token_endpoint` to the one that the issuer's metadata names"), ""),
+    key(
+        "issuer",
+        Kind::Url,
+        "The authorization server's issuer: its metadata (RFC 8414, OpenID Connect Discovery) names every endpoint that is not written here.",
+    ),
     key("grant_type", Kind::Text, "How the token is got."),
     key("token_endpoint", Kind::Url, "The authorization server's token endpoint (RFC 6749 section 3.2)."),
     key("client_id", Kind::Text, "The client's identifier (RFC 6749 section 2.2)."),
@@ -279,17 +278,33 @@ pub(super) const TOKEN: &[Key] = &[
     ),
     key(
         "authorization_endpoint",
-        Kind::Later(
-            "it belongs to a login by a person; get a refresh token elsewhere once and use grant_type = \"refresh_token\"",
-        ),
-        "",
+        Kind::Url,
+        "grant_type = \"authorization_code\": where a person's browser is sent (RFC 6749 section 3.1).",
     ),
     key(
         "redirect_uri",
-        Kind::Later(
-            "it belongs to a login by a person; get a refresh token elsewhere once and use grant_type = \"refresh_token\"",
-        ),
-        "",
+        Kind::Url,
+        "grant_type = \"authorization_code\": where the browser comes back to. A loopback one is served by the login; port 0 takes a free one. Absent: the person pastes the code.",
+    ),
+    key(
+        "device_authorization_endpoint",
+        Kind::Url,
+        "grant_type = \"device_code\": where a device asks for a user code (RFC 8628 section 3.1).",
+    ),
+    key(
+        "revocation_endpoint",
+        Kind::Url,
+        "Where `bearward logout` revokes tokens (RFC 7009).",
+    ),
+    key(
+        "introspection_endpoint",
+        Kind::Url,
+        "Where `bearward token NAME --introspect` asks about a token (RFC 7662).",
+    ),
+    key(
+        "introspection_refresh_token",
+        Kind::Bool,
+        "Sends the refresh token along when introspecting, as Apicbase wants it. Default: false.",
     ),
     ALLOW_CLEARTEXT,
     key("tls", Kind::Table(TLS), "TLS towards the token endpoint."),

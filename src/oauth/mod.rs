@@ -5,11 +5,15 @@
 //! Adding a grant is one file in `grant/` and three lines in its `mod.rs`; so is adding a client authentication.
 
 pub mod client_auth;
+pub mod discovery;
 pub mod failure;
 pub mod grant;
+pub mod introspection;
 pub mod keys;
+pub mod login;
 mod refusal;
 pub mod response;
+pub mod revocation;
 #[cfg(test)]
 mod testing;
 pub mod token_endpoint;
@@ -18,4 +22,5 @@ pub mod token_request;
 pub use failure::{Failure, Fault};
 pub use grant::{GRANTS, Grant, Identity, Start};
 pub use keys::Keys;
+pub use login::Login;
 pub use response::Granted;

@@ -11,6 +11,7 @@ mod attempt;
 pub mod engine;
 pub mod held;
 mod limit;
+pub mod login;
 mod refresher;
 mod schedule;
 mod shared;

@@ -43,6 +43,10 @@ impl Grant for ClientCredentials {
         Some(self.token_endpoint.url())
     }
 
+    fn token_endpoint(&self) -> Option<&TokenEndpoint> {
+        Some(&self.token_endpoint)
+    }
+
     fn start<'a>(&'a self, _: Start<'a>) -> BoxFuture<'a, Result<Granted, Failure>> {
         Box::pin(async {
             let mut request = TokenRequest::new("client_credentials");

@@ -3,7 +3,9 @@
 //! Knows what every grant has in common: what identifies the token it yields, and the two ways of getting one (afresh,
 //! or with a refresh token). A new grant is one file here and two lines below.
 
+pub mod authorization_code;
 mod client_credentials;
+pub mod device_code;
 mod fixed;
 mod password;
 mod recipe;
@@ -17,7 +19,7 @@ use http::HeaderValue;
 
 pub use recipe::Recipe;
 
-use super::{Failure, Fault, Granted, Keys};
+use super::{Failure, Fault, Granted, Keys, Login, token_endpoint::TokenEndpoint};
 use crate::secret::{self, Secret, SecretError};
 
 /// Reads a grant's keys from its table; `None` where problems were reported.
@@ -25,7 +27,9 @@ pub type FromKeys = fn(&mut dyn Keys) -> Option<Arc<dyn Grant>>;
 
 /// Every grant type of this version, as `grant_type` names it, and what reads its keys.
 pub const GRANTS: &[(&str, FromKeys)] = &[
+    ("authorization_code", authorization_code::from_keys),
     ("client_credentials", client_credentials::from_keys),
+    ("device_code", device_code::from_keys),
     ("password", password::from_keys),
     ("refresh_token", refresh_token::from_keys),
     ("request", request::from_keys),
@@ -39,6 +43,16 @@ pub trait Grant: Send + Sync + fmt::Debug {
 
     /// The token endpoint's URL, which rate limits are shared by; `None` where no request is made.
     fn endpoint(&self) -> Option<&str>;
+
+    /// How a person logs in, where this grant begins with one.
+    fn login(&self) -> Option<Login<'_>> {
+        None
+    }
+
+    /// The authorization server that tokens are introspected and revoked at, where there is one.
+    fn token_endpoint(&self) -> Option<&TokenEndpoint> {
+        None
+    }
 
     /// Whether [`Grant::start`] can be called at all. False where only a refresh token helps.
     fn can_start(&self) -> bool {

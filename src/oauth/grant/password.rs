@@ -38,6 +38,10 @@ impl Grant for Password {
         Some(self.token_endpoint.url())
     }
 
+    fn token_endpoint(&self) -> Option<&TokenEndpoint> {
+        Some(&self.token_endpoint)
+    }
+
     fn start<'a>(&'a self, _: Start<'a>) -> BoxFuture<'a, Result<Granted, Failure>> {
         Box::pin(async {
             let mut request = TokenRequest::new("password");

@@ -35,6 +35,10 @@ impl Grant for RefreshToken {
         Some(self.token_endpoint.url())
     }
 
+    fn token_endpoint(&self) -> Option<&TokenEndpoint> {
+        Some(&self.token_endpoint)
+    }
+
     fn can_start(&self) -> bool {
         false
     }
