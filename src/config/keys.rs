@@ -291,11 +291,7 @@ pub(super) const TOKEN: &[Key] = &[
         Kind::Url,
         "grant_type = \"device_code\": where a device asks for a user code (RFC 8628 section 3.1).",
     ),
-    key(
-        "revocation_endpoint",
-        Kind::Url,
-        "Where `bearward logout` revokes tokens (RFC 7009).",
-    ),
+    key("revocation_endpoint", Kind::Url, "Where `bearward logout` revokes tokens (RFC 7009)."),
     key(
         "introspection_endpoint",
         Kind::Url,

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::discovery::Issuer;
 use crate::{secret::SecretSource, upstream::Endpoint};
 
 /// The keys of one `[tokens.NAME]` table, the preset's values underneath. A method whose name begins with `needed_`
@@ -25,9 +26,18 @@ pub trait Keys {
     fn object(&mut self, key: &'static str) -> Option<serde_json::Map<String, serde_json::Value>>;
     /// A duration.
     fn duration(&mut self, key: &'static str) -> Option<Duration>;
+    /// Whether it is `true`.
+    fn flag(&mut self, key: &'static str) -> bool;
     /// A URL that has to be there, and how to reach it: made absolute by the preset's `base_url`; https, or loopback, or
     /// `allow_cleartext`; the table's `tls` settings apply.
     fn needed_url(&mut self, key: &'static str) -> Option<(http::Uri, Arc<Endpoint>)>;
+    /// The same where the key is there; `Some(None)` where it is absent, `None` where it is wrong.
+    fn url(&mut self, key: &'static str) -> Option<Option<(http::Uri, Arc<Endpoint>)>>;
+    /// The issuer, one however often it is asked for, so that its metadata is fetched once; `Some(None)` where there is
+    /// none, `None` where it is wrong.
+    fn issuer(&mut self) -> Option<Option<Arc<Issuer>>>;
+    /// Reports that a key is missing, and what may be written.
+    fn missing(&mut self, key: &'static str, fix: &str);
     /// Reports that a key's value is wrong, and what would be right.
     fn wrong(&mut self, key: &'static str, problem: &str, fix: &str);
 }

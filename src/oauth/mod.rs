@@ -11,6 +11,7 @@ pub mod grant;
 pub mod introspection;
 pub mod keys;
 pub mod login;
+pub mod place;
 mod refusal;
 pub mod response;
 pub mod revocation;

@@ -29,11 +29,11 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Failure {
             answer,
             asked,
             "redirects are not followed, so that no secret goes astray: \
-             token_endpoint has to be the final URL, its trailing slash included",
+             the configured one has to be the final URL, its trailing slash included",
         );
     }
     if status == StatusCode::TOO_MANY_REQUESTS {
-        return failure(Fault::Limited, answer, asked, "too many token requests");
+        return failure(Fault::Limited, answer, asked, "too many requests");
     }
     let members = serde_json::from_slice::<Map<String, Value>>(&answer.body).ok();
     let parsed = members.as_ref().and_then(|members| oauth_error(members, answer, asked));
@@ -92,7 +92,8 @@ pub(super) fn oauth_error(
     Some(failure(fault, answer, asked, &words))
 }
 
-fn failure(fault: Fault, answer: &Answer, asked: Asked<'_>, words: &str) -> Failure {
+/// A failure that says who answered which status, with its `Retry-After`.
+pub(super) fn failure(fault: Fault, answer: &Answer, asked: Asked<'_>, words: &str) -> Failure {
     Failure {
         fault,
         detail: format!("{} answered {}: {words}", asked.place, answer.status.as_u16()),

@@ -77,16 +77,8 @@ pub fn read(answer: &Answer, asked: Asked<'_>) -> Result<Granted, Failure> {
             format!("{} answered {}, but {problem}", asked.place, answer.status.as_u16()),
         )
     };
-    if let Some(coding) = answer.fields.get(header::CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(unusable("the answer is compressed, which was not asked for"));
-    }
-    let Ok(mut members) = serde_json::from_slice::<Map<String, Value>>(&answer.body) else {
-        let what =
-            if answer.body.is_empty() { "an empty body".to_owned() } else { media_type(&answer.fields) };
-        return Err(unusable(&format!("with {what} instead of a JSON object: is this the token endpoint?")));
-    };
+    let mut members =
+        object(answer).map_err(|problem| unusable(&format!("{problem}: is this the token endpoint?")))?;
     let refresh_token = secret(&mut members, "refresh_token").filter(|token| !token.is_empty());
     let Some(access_token) = secret(&mut members, "access_token") else {
         // Some servers say 200 with an OAuth error.
@@ -97,6 +89,23 @@ pub fn read(answer: &Answer, asked: Asked<'_>) -> Result<Granted, Failure> {
         Ok(granted) => Ok(Granted { refresh_token, ..granted }),
         Err(problem) => Err(Failure { refresh_token, ..unusable(&problem) }),
     }
+}
+
+/// The JSON object that the answer's body is.
+///
+/// # Errors
+/// It is none, in words that show nothing of it.
+pub(super) fn object(answer: &Answer) -> Result<Map<String, Value>, String> {
+    if let Some(coding) = answer.fields.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err("the answer is compressed, which was not asked for".to_owned());
+    }
+    serde_json::from_slice(&answer.body).map_err(|_| {
+        let what =
+            if answer.body.is_empty() { "an empty body".to_owned() } else { media_type(&answer.fields) };
+        format!("with {what} instead of a JSON object")
+    })
 }
 
 fn usable(

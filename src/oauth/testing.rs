@@ -16,7 +16,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Failure, Grant, Granted, Keys, Start};
+use super::{Failure, Grant, Granted, Keys, Start, discovery::Issuer, place::Reach};
 use crate::{
     secret::{Secret, SecretSource},
     upstream::{Endpoint, Origin, Protocol, tls},
@@ -25,13 +25,14 @@ use crate::{
 /// A token's table, and the problems that were reported of it.
 pub struct Table {
     values: Map<String, Value>,
+    issuer: Option<Arc<Issuer>>,
     pub problems: Vec<String>,
 }
 
 impl Table {
     pub fn of(table: Value) -> Self {
         let Value::Object(values) = table else { panic!("a table is an object") };
-        Self { values, problems: Vec::new() }
+        Self { values, issuer: None, problems: Vec::new() }
     }
 
     fn needed<T>(&mut self, key: &'static str, value: Option<T>) -> Option<T> {
@@ -81,12 +82,40 @@ impl Keys for Table {
         self.values.get(key).map(|value| Duration::from_millis(value.as_u64().unwrap()))
     }
 
+    fn flag(&mut self, key: &'static str) -> bool {
+        self.values.get(key) == Some(&Value::Bool(true))
+    }
+
     fn needed_url(&mut self, key: &'static str) -> Option<(Uri, Arc<Endpoint>)> {
-        let url: Uri = self.needed_text(key)?.parse().unwrap();
+        let url = self.url(key)?;
+        self.needed(key, url)
+    }
+
+    fn url(&mut self, key: &'static str) -> Option<Option<(Uri, Arc<Endpoint>)>> {
+        let Some(text) = self.text(key) else { return Some(None) };
+        let url: Uri = text.parse().unwrap();
         let origin = Origin::of(&url).unwrap();
         let endpoint =
             Endpoint::new(origin, &tls::Settings::default(), Protocol::Auto, Duration::from_secs(5)).unwrap();
-        Some((url, endpoint))
+        Some(Some((url, endpoint)))
+    }
+
+    fn issuer(&mut self) -> Option<Option<Arc<Issuer>>> {
+        if let Some((url, endpoint)) = self.url("issuer")?.filter(|_| self.issuer.is_none()) {
+            let reach = Reach {
+                tls: tls::Settings::default(),
+                host: endpoint.origin().host().to_owned(),
+                connect_timeout: Duration::from_secs(5),
+                allow_cleartext: self.flag("allow_cleartext"),
+            };
+            let identifier = self.text("issuer")?;
+            self.issuer = Some(Arc::new(Issuer::new(identifier, url, endpoint, reach)));
+        }
+        Some(self.issuer.clone())
+    }
+
+    fn missing(&mut self, key: &'static str, _: &str) {
+        self.needed(key, None::<()>);
     }
 
     fn wrong(&mut self, key: &'static str, problem: &str, fix: &str) {

@@ -3,50 +3,33 @@
 //! Knows where tokens are asked for, how the client authenticates there, and what goes with every request. Does not know
 //! grants: each brings its own parameters. The secrets go to the configured origin and are sent once.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::Method;
 use serde_json::{Map, Value};
 
 use super::{
     Failure, Fault, Granted, Keys,
     client_auth::{self, ClientAuthentication},
+    discovery::{Issuer, Metadata},
     grant::Recipe,
+    place::Place,
     response::{self, Asked},
-    token_request::{Encoding, TokenRequest},
+    token_request::{Encoding, Sent, TokenRequest},
 };
-use crate::{
-    clock::Clock,
-    secret::SecretError,
-    upstream::{
-        ConnectError, Endpoint,
-        once::{self, Answer, Problem},
-    },
-};
-
-/// How long an answer may take without `token_request_timeout`. Generous: giving up on an answer that would still have
-/// come loses the rotated refresh token in it.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::{secret::SecretError, upstream::once::Answer};
 
 /// Parameters that have keys of their own, or that a grant sends.
 const NOT_AMONG_PARAMETERS: &[&str] =
     &["grant_type", "client_id", "client_secret", "username", "password", "refresh_token"];
 
-/// A URL that tokens are asked for at, and how it is reached.
-pub struct Place {
-    /// The URL, exactly as configured.
-    pub url: Uri,
-    shown: String,
-    endpoint: Arc<Endpoint>,
-    timeout: Duration,
-    /// What an answer without a `Date` is measured by.
-    pub clock: Clock,
-}
-
 /// A token endpoint, and what goes with every request to it.
 pub struct TokenEndpoint {
     place: Place,
+    issuer: Option<Arc<Issuer>>,
+    pub(super) introspection: Option<Place>,
+    pub(super) introspection_refresh_token: bool,
+    pub(super) revocation: Option<Place>,
     authentication: Arc<dyn ClientAuthentication>,
     encoding: Encoding,
     scope: Option<String>,
@@ -58,6 +41,10 @@ impl TokenEndpoint {
     /// Reads its keys; `None` where problems were reported.
     pub fn from_keys(keys: &mut dyn Keys) -> Option<Self> {
         let place = Place::from_keys(keys, "token_endpoint");
+        let issuer = keys.issuer();
+        let introspection = Place::optional(keys, "introspection_endpoint");
+        let introspection_refresh_token = keys.flag("introspection_refresh_token");
+        let revocation = Place::optional(keys, "revocation_endpoint");
         let authentication = client_auth::from_keys(keys);
         let encoding = encoding(keys);
         let scope = keys.words("scope").filter(|scope| !scope.is_empty());
@@ -66,6 +53,10 @@ impl TokenEndpoint {
             parameters(keys, encoding, scope.is_some().then_some(scope_parameter.as_deref()).flatten());
         Some(Self {
             place: place?,
+            issuer: issuer?,
+            introspection: introspection?,
+            introspection_refresh_token,
+            revocation: revocation?,
             authentication: authentication?,
             encoding: encoding?,
             scope,
@@ -74,9 +65,30 @@ impl TokenEndpoint {
         })
     }
 
-    /// The URL, as rate limits are shared by.
-    pub fn url(&self) -> &str {
-        &self.place.shown
+    /// Its name, which rate limits are shared by: the URL, or the issuer that names it.
+    pub fn name(&self) -> &str {
+        self.place.name()
+    }
+
+    /// The scope asked for.
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// The parameter that carries the scope.
+    pub fn scope_parameter(&self) -> &str {
+        &self.scope_parameter
+    }
+
+    /// What the authorization server says of itself; `None` where no issuer is configured.
+    ///
+    /// # Errors
+    /// It could not be fetched.
+    pub async fn metadata(&self) -> Result<Option<Arc<Metadata>>, Failure> {
+        match &self.issuer {
+            Some(issuer) => issuer.metadata(self.place.timeout()).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Asks for a token: adds to `request` what goes with every request, sends it once, and reads the answer.
@@ -87,14 +99,27 @@ impl TokenEndpoint {
         if let Some(scope) = self.scope.as_ref().filter(|_| request.wants_scope) {
             request.text(self.scope_parameter.clone(), scope);
         }
+        let place = self.place.locate().await?;
         self.authentication.authenticate(&mut request)?;
         for (name, value) in &self.parameters {
             request.json(name.clone(), value.clone());
         }
         let (fields, body, sent) = request.encode(self.encoding);
-        let answer = self.place.post(self.place.url.clone(), fields, body).await?;
+        let answer = place.exchange(Method::POST, fields, body, self.place.timeout()).await?;
         let now = self.place.clock.now().wall();
-        response::read(&answer, Asked { place: &self.place.shown, sent: &sent, now, bare: false })
+        response::read(&answer, Asked { place: &place.shown, sent: &sent, now, bare: false })
+    }
+
+    /// Sends a form to another endpoint of the same authorization server, with the client authentication of this one and
+    /// nothing else added.
+    ///
+    /// # Errors
+    /// A secret cannot be read, the place is not found, or no answer came.
+    pub async fn post_to(&self, place: &Place, mut request: TokenRequest) -> Result<(Answer, Sent), Failure> {
+        let url = place.url().await?;
+        self.authentication.authenticate(&mut request)?;
+        let (fields, body, sent) = request.encode(Encoding::Form);
+        Ok((place.post(url, fields, body).await?, sent))
     }
 
     /// A recipe with all that goes with every request to this endpoint. Another scope or parameter is another chain of
@@ -110,7 +135,7 @@ impl TokenEndpoint {
     }
 
     fn recipe_with(&self, grant_type: &str, add: fn(&mut Recipe, &str, &str)) -> Recipe {
-        let mut recipe = Recipe::new(grant_type, Some(&self.place.url));
+        let mut recipe = self.place.recipe(grant_type);
         self.authentication.describe(&mut recipe);
         recipe.manner("encoding", if self.encoding == Encoding::Json { "json" } else { "form" });
         if let Some(scope) = &self.scope {
@@ -122,52 +147,6 @@ impl TokenEndpoint {
     }
 }
 
-impl Place {
-    /// Reads the URL at `key` and `token_request_timeout`.
-    pub fn from_keys(keys: &mut dyn Keys, key: &'static str) -> Option<Self> {
-        const TIMEOUT_KEY: &str = "token_request_timeout";
-        let place = keys.needed_url(key);
-        let timeout = keys.duration(TIMEOUT_KEY).unwrap_or(TIMEOUT);
-        if timeout.is_zero() {
-            keys.wrong(TIMEOUT_KEY, "no answer comes in no time", "a duration such as \"30s\"");
-            return None;
-        }
-        let (url, endpoint) = place?;
-        let shown = format!("{}{}", endpoint.origin(), url.path());
-        Some(Self { url, shown, endpoint, timeout, clock: Clock::system() })
-    }
-
-    /// The URL without its query, which may hold what should not be shown.
-    pub fn shown(&self) -> &str {
-        &self.shown
-    }
-
-    /// Sends one POST to `url`, which is of this place's origin, and reads the whole answer.
-    ///
-    /// # Errors
-    /// None came, or one that is no HTTP or too large.
-    pub async fn post(&self, url: Uri, fields: HeaderMap, body: Bytes) -> Result<Answer, Failure> {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = url;
-        *request.headers_mut() = fields;
-        let fields = request.headers_mut();
-        fields.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        fields.insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("bearward/", env!("CARGO_PKG_VERSION"))),
-        );
-        once::exchange(&self.endpoint, request, self.timeout).await.map_err(|problem| {
-            let fault = match problem {
-                Problem::NotConnected(ConnectError::TimedOut) | Problem::TimedOut(_) => Fault::TimedOut,
-                Problem::NotConnected(_) | Problem::Cut(_) => Fault::Unreachable,
-                Problem::TooLarge | Problem::NotHttp(_) | Problem::Request(_) => Fault::Unusable,
-            };
-            Failure::new(fault, format!("{}: {problem}", self.shown))
-        })
-    }
-}
-
 impl fmt::Debug for TokenEndpoint {
     /// Without `parameters`, among which there may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,13 +155,6 @@ impl fmt::Debug for TokenEndpoint {
             .field("authentication", &self.authentication)
             .field("scope", &self.scope)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Place {
-    /// Without the query, as everywhere.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Place").field(&self.shown).finish()
     }
 }
 
@@ -250,10 +222,18 @@ fn parameters(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
-    use crate::oauth::testing::{Server, Table, answer, grant, json as granting, problems, start};
+    use crate::{
+        oauth::{
+            Fault,
+            testing::{Server, Table, answer, grant, json as granting, problems, start},
+        },
+        upstream::once,
+    };
 
     fn table(server: &Server) -> Value {
         json!({

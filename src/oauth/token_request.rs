@@ -52,14 +52,14 @@ pub struct Sent(Vec<Zeroizing<String>>);
 impl TokenRequest {
     /// A request of `grant_type`.
     pub fn new(grant_type: &str) -> Self {
-        let mut request = Self {
-            fields: HeaderMap::new(),
-            wants_scope: true,
-            parameters: Vec::new(),
-            sent: Sent::default(),
-        };
+        let mut request = Self { wants_scope: true, ..Self::empty() };
         request.text("grant_type", grant_type);
         request
+    }
+
+    /// A request to another endpoint, which knows no grant type.
+    pub fn empty() -> Self {
+        Self { fields: HeaderMap::new(), wants_scope: false, parameters: Vec::new(), sent: Sent::default() }
     }
 
     /// A request with a refresh token (RFC 6749 section 6).

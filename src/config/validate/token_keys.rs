@@ -2,16 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{missing, tls, url};
+use http::Uri;
+
+use super::{missing, tls, tokens::CHAINED, url};
 use crate::{
     config::{
         problems::Problem,
         reader::{Reader, Table},
         values::Value,
     },
-    oauth::Keys,
+    oauth::{Keys, discovery::Issuer, place::Reach},
     secret::SecretSource,
-    upstream::{Endpoint, Protocol, tls::Settings},
+    upstream::{Endpoint, Origin, Protocol, tls::Settings},
 };
 
 /// What is needed of a client depends on it.
@@ -23,17 +25,20 @@ pub(super) struct TokenKeys<'k, 'r> {
     reader: &'k mut Reader<'r>,
     table: &'k Table,
     asked: BTreeSet<&'static str>,
-    tls: Settings,
+    /// Read once; `None` in it where a problem was reported.
+    tls: Option<Option<Settings>>,
+    /// Read once, likewise.
+    issuer: Option<Option<Option<Arc<Issuer>>>>,
 }
 
 impl<'k, 'r> TokenKeys<'k, 'r> {
     pub fn new(reader: &'k mut Reader<'r>, table: &'k Table) -> Self {
-        Self { reader, table, asked: BTreeSet::new(), tls: Settings::default() }
+        Self { reader, table, asked: BTreeSet::new(), tls: None, issuer: None }
     }
 
     /// What was asked for, and the content of the TLS files.
     pub fn into_asked(self) -> (BTreeSet<&'static str>, Settings) {
-        (self.asked, self.tls)
+        (self.asked, self.tls.flatten().unwrap_or_default())
     }
 
     fn ask(&mut self, key: &'static str) -> Option<&'k Value> {
@@ -47,6 +52,64 @@ impl<'k, 'r> TokenKeys<'k, 'r> {
         if !(self.table.has(key) || credential && undecided) {
             missing(self.reader, self.table, key, fix);
         }
+    }
+
+    /// Notes the keys that say where an endpoint is and how it is reached.
+    fn ask_place(&mut self, key: &'static str) {
+        self.asked.extend([key, "base_url", "allow_cleartext", "tls", "connect_timeout"]);
+    }
+
+    fn endpoint(&mut self, parsed: Option<(Uri, Origin)>) -> Option<(Uri, Arc<Endpoint>)> {
+        let tls = self.tls();
+        let (url, origin) = parsed?;
+        let mut tls = tls?;
+        tls.server_name = tls.server_name.filter(|_| Some(origin.host()) == self.host().as_deref());
+        let patience = self.connect_timeout();
+        let endpoint = tls::endpoint(self.reader, self.table, &origin, &tls, Protocol::Auto, patience);
+        if endpoint.is_none() {
+            // Said once, whatever else is reached with these settings.
+            self.tls = Some(None);
+        }
+        Some((url, endpoint?))
+    }
+
+    fn tls(&mut self) -> Option<Settings> {
+        let (reader, table) = (&mut *self.reader, self.table);
+        self.tls.get_or_insert_with(|| tls::settings(reader, table)).clone()
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.table.duration("connect_timeout").unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// The host that `tls.server_name` is said of.
+    fn host(&self) -> Option<String> {
+        let keys: &[_] = if self.table.text("grant_type") == Some(CHAINED) {
+            &["url"]
+        } else {
+            &["token_endpoint", "issuer"]
+        };
+        keys.iter().find_map(|key| url::host(self.table, key))
+    }
+
+    fn read_issuer(&mut self) -> Option<Option<Arc<Issuer>>> {
+        const KEY: &str = "issuer";
+        let Some(identifier) = self.text(KEY) else { return (!self.table.has(KEY)).then_some(None) };
+        if identifier.contains(['?', '#']) || identifier.starts_with('/') {
+            let problem = "an issuer is a whole URL, without query and fragment (RFC 8414 section 2)";
+            self.wrong(KEY, problem, "write it exactly as the authorization server's metadata does");
+            return None;
+        }
+        self.ask_place(KEY);
+        let parsed = url::absolute(self.reader, self.table, KEY);
+        let (url, endpoint) = self.endpoint(parsed)?;
+        let reach = Reach {
+            tls: self.tls()?,
+            host: self.host()?,
+            connect_timeout: self.connect_timeout(),
+            allow_cleartext: self.table.flag("allow_cleartext"),
+        };
+        Some(Some(Arc::new(Issuer::new(identifier, url, endpoint, reach))))
     }
 }
 
@@ -93,15 +156,37 @@ impl Keys for TokenKeys<'_, '_> {
         }
     }
 
-    fn needed_url(&mut self, key: &'static str) -> Option<(http::Uri, Arc<Endpoint>)> {
-        self.asked.extend([key, "base_url", "allow_cleartext", "tls", "connect_timeout"]);
+    fn flag(&mut self, key: &'static str) -> bool {
+        self.asked.insert(key);
+        self.table.flag(key)
+    }
+
+    fn needed_url(&mut self, key: &'static str) -> Option<(Uri, Arc<Endpoint>)> {
+        self.ask_place(key);
         let parsed = url::needed(self.reader, self.table, key);
-        let tls = tls::settings(self.reader, self.table);
-        self.tls = tls?;
-        let (url, origin) = parsed?;
-        let patience = self.table.duration("connect_timeout").unwrap_or(CONNECT_TIMEOUT);
-        let endpoint = tls::endpoint(self.reader, self.table, &origin, &self.tls, Protocol::Auto, patience)?;
-        Some((url, endpoint))
+        self.endpoint(parsed)
+    }
+
+    fn url(&mut self, key: &'static str) -> Option<Option<(Uri, Arc<Endpoint>)>> {
+        self.ask_place(key);
+        if !self.table.has(key) {
+            return Some(None);
+        }
+        let parsed = url::absolute(self.reader, self.table, key);
+        self.endpoint(parsed).map(Some)
+    }
+
+    fn issuer(&mut self) -> Option<Option<Arc<Issuer>>> {
+        if let Some(read) = &self.issuer {
+            return read.clone();
+        }
+        let read = self.read_issuer();
+        self.issuer = Some(read.clone());
+        read
+    }
+
+    fn missing(&mut self, key: &'static str, fix: &str) {
+        self.need(key, fix);
     }
 
     fn wrong(&mut self, key: &'static str, problem: &str, fix: &str) {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The grant whose requests another token authorizes.
-const CHAINED: &str = "request";
+pub(super) const CHAINED: &str = "request";
 const SUBJECT: &str = "{subject}";
 
 /// How long a request waits for a token.

@@ -41,6 +41,14 @@ pub(super) fn needed(reader: &mut Reader<'_>, table: &Table, key: &str) -> Optio
     absolute(reader, table, key)
 }
 
+/// The host of a key's URL, lowercased; `None` where it has none. Reports nothing.
+pub(super) fn host(table: &Table, key: &str) -> Option<String> {
+    let text = table.text(key)?;
+    let text = if text.starts_with('/') { table.text("base_url")? } else { text };
+    let origin = Origin::of(&text.parse().ok()?).ok()?;
+    Some(origin.host().to_owned())
+}
+
 fn parse(reader: &mut Reader<'_>, table: &Table, key: &str, text: &str) -> Option<(Uri, Origin)> {
     let result = match text.parse::<Uri>() {
         _ if text.contains('#') => Err("a fragment (#…) does not belong in the URL"),

@@ -105,7 +105,7 @@ impl Grant for AuthorizationCode {
     }
 
     fn endpoint(&self) -> Option<&str> {
-        Some(self.token_endpoint.url())
+        Some(self.token_endpoint.name())
     }
 
     fn login(&self) -> Option<Login<'_>> {

@@ -40,7 +40,7 @@ impl Grant for ClientCredentials {
     }
 
     fn endpoint(&self) -> Option<&str> {
-        Some(self.token_endpoint.url())
+        Some(self.token_endpoint.name())
     }
 
     fn token_endpoint(&self) -> Option<&TokenEndpoint> {

@@ -76,7 +76,7 @@ impl Grant for DeviceCode {
     }
 
     fn endpoint(&self) -> Option<&str> {
-        Some(self.token_endpoint.url())
+        Some(self.token_endpoint.name())
     }
 
     fn login(&self) -> Option<Login<'_>> {

@@ -13,11 +13,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Grant, Identity, Recipe, Start};
+use super::{Grant, Identity, Start};
 use crate::oauth::{
-    Failure, Fault, Granted, Keys, refusal,
+    Failure, Fault, Granted, Keys,
+    place::Place,
+    refusal,
     response::{self, Asked},
-    token_endpoint::Place,
     token_request::Sent,
 };
 
@@ -33,7 +34,7 @@ struct RequestGrant {
 }
 
 pub(super) fn from_keys(keys: &mut dyn Keys) -> Option<Arc<dyn Grant>> {
-    let place = Place::from_keys(keys, "url");
+    let place = Place::fixed(keys, "url");
     let body = keys.object("body");
     Some(Arc::new(RequestGrant { place: place?, body }))
 }
@@ -47,19 +48,19 @@ impl fmt::Debug for RequestGrant {
 
 impl Grant for RequestGrant {
     fn identity(&self, subject: Option<&str>) -> Identity {
-        let mut recipe = Recipe::new("request", Some(&self.place.url));
+        let mut recipe = self.place.recipe("request");
         recipe.part_if("body", self.body.clone().map(|body| Value::Object(body).to_string()).as_deref());
         recipe.part_if("subject", subject);
         recipe.identity()
     }
 
     fn endpoint(&self) -> Option<&str> {
-        Some(self.place.shown())
+        Some(self.place.name())
     }
 
     fn start<'a>(&'a self, with: Start<'a>) -> BoxFuture<'a, Result<Granted, Failure>> {
         Box::pin(async move {
-            let url = url_for(&self.place.url, with.subject)?;
+            let url = url_for(&self.place.url().await?, with.subject)?;
             let mut fields = HeaderMap::new();
             let mut body = Bytes::new();
             if let Some(template) = &self.body {
@@ -75,7 +76,7 @@ impl Grant for RequestGrant {
             let answer = self.place.post(url, fields, body).await?;
             let sent = Sent::authorization(with.parent);
             let now = self.place.clock.now().wall();
-            let asked = Asked { place: self.place.shown(), sent: &sent, now, bare: true };
+            let asked = Asked { place: self.place.name(), sent: &sent, now, bare: true };
             if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
                 && with.parent.is_some()
             {
