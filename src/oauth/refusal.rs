@@ -20,8 +20,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// The longest text of a server's that is shown, in characters.
 const LONGEST_TEXT: usize = 200;
 
-/// The failure that `answer`, which is neither 200 nor 201, stands for.
+/// The failure that `answer`, which is neither 200 nor 201, of a token endpoint stands for.
 pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Failure {
+    let found = of_other(answer, asked);
+    // A limit unless it says plainly that it is something else: some servers limit with 403.
+    if answer.status == StatusCode::FORBIDDEN && !found.fault.is_final() {
+        return failure(Fault::Limited, answer, asked, "taken for a rate limit, as no OAuth error is in it");
+    }
+    found
+}
+
+/// The failure that an endpoint's answer stands for which is no token endpoint.
+pub(super) fn of_other(answer: &Answer, asked: Asked<'_>) -> Failure {
     let status = answer.status;
     if status.is_redirection() {
         return failure(
@@ -36,20 +46,11 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Failure {
         return failure(Fault::Limited, answer, asked, "too many requests");
     }
     let members = serde_json::from_slice::<Map<String, Value>>(&answer.body).ok();
-    let parsed = members.as_ref().and_then(|members| oauth_error(members, answer, asked));
-    match (status, parsed) {
-        // A limit unless it says plainly that it is something else: some servers limit with 403.
-        (StatusCode::FORBIDDEN, Some(parsed)) if parsed.fault.is_final() => parsed,
-        (StatusCode::FORBIDDEN, _) => {
-            failure(Fault::Limited, answer, asked, "taken for a rate limit, as no OAuth error is in it")
-        }
-        (_, Some(parsed)) => parsed,
-        (_, None) => {
-            let what =
-                if answer.body.is_empty() { "an empty body".to_owned() } else { media_type(&answer.fields) };
-            failure(Fault::Unusable, answer, asked, &format!("{what}, no OAuth error in it"))
-        }
-    }
+    members.as_ref().and_then(|members| oauth_error(members, answer, asked)).unwrap_or_else(|| {
+        let what =
+            if answer.body.is_empty() { "an empty body".to_owned() } else { media_type(&answer.fields) };
+        failure(Fault::Unusable, answer, asked, &format!("{what}, no OAuth error in it"))
+    })
 }
 
 /// The failure that a chained token request's 401 or 403 stands for.
@@ -79,6 +80,7 @@ pub(super) fn oauth_error(
             (Fault::InvalidGrant, Some("the refresh token, or the user's name or password, is not accepted"))
         }
         // It may be the server's mood or our fault; the specification lets only the above end the tries.
+        "invalid_request" if asked.bare => (Fault::Unusable, None),
         "invalid_request" => (Fault::Unusable, Some("check encoding, scope_parameter and parameters")),
         _ => (Fault::Unusable, None),
     };
@@ -126,16 +128,21 @@ pub(super) fn media_type(fields: &HeaderMap) -> String {
     }
 }
 
-/// A server's text as it may be shown: secrets masked, nothing that could steer a terminal or forge a line, capped.
+/// A server's text as it may be shown: as [`visible`], capped.
 pub(super) fn presentable(text: &str, sent: &Sent) -> String {
-    let visible = |letter: &char| *letter == ' ' || letter.is_ascii_graphic() || letter.is_alphanumeric();
-    let masked = sent.mask(text);
-    // Masked again, for the letters taken out may have stood amid a secret.
-    let masked = sent.mask(&masked.chars().filter(visible).collect::<String>());
+    let masked = visible(text, sent);
     match masked.char_indices().nth(LONGEST_TEXT) {
         Some((end, _)) => format!("{}…", &masked[..end]),
         None => masked,
     }
+}
+
+/// A server's text with secrets masked, and nothing in it that could steer a terminal or forge a line.
+pub(super) fn visible(text: &str, sent: &Sent) -> String {
+    let visible = |letter: &char| *letter == ' ' || letter.is_ascii_graphic() || letter.is_alphanumeric();
+    let masked = sent.mask(text);
+    // Masked again, for the letters taken out may have stood amid a secret.
+    sent.mask(&masked.chars().filter(visible).collect::<String>())
 }
 
 #[cfg(test)]

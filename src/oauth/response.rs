@@ -48,7 +48,7 @@ pub struct Asked<'a> {
     pub sent: &'a Sent,
     /// The wall clock, for answers without a `Date`.
     pub now: SystemTime,
-    /// Whether a missing `token_type` is usual there: no answer of RFC 6749 is asked for.
+    /// Whether no token response of RFC 6749 is asked for: a missing `token_type` is usual there.
     pub bare: bool,
 }
 
@@ -194,7 +194,7 @@ fn jwt_lifetime(token: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// A number of seconds, or a text of one.
-fn seconds(value: &Value) -> Option<f64> {
+pub(super) fn seconds(value: &Value) -> Option<f64> {
     let seconds = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
@@ -207,7 +207,7 @@ fn lifetime(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME).floor())
 }
 
-fn scope(value: &Value) -> Option<String> {
+pub(super) fn scope(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Array(words) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),

@@ -3,7 +3,7 @@
 //! Knows where tokens are asked for, how the client authenticates there, and what goes with every request. Does not know
 //! grants: each brings its own parameters. The secrets go to the configured origin and are sent once.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::Method;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use super::{
     client_auth::{self, ClientAuthentication},
     discovery::{Issuer, Metadata},
     grant::Recipe,
-    place::Place,
+    place::{Located, Place},
     response::{self, Asked},
     token_request::{Encoding, Sent, TokenRequest},
 };
@@ -106,8 +106,8 @@ impl TokenEndpoint {
         }
         let (fields, body, sent) = request.encode(self.encoding);
         let answer = place.exchange(Method::POST, fields, body, self.place.timeout()).await?;
-        let now = self.place.clock.now().wall();
-        response::read(&answer, Asked { place: &place.shown, sent: &sent, now, bare: false })
+        let asked = Asked { place: &place.shown, sent: &sent, now: self.now(), bare: false };
+        response::read(&answer, asked)
     }
 
     /// Sends a form to another endpoint of the same authorization server, with the client authentication of this one and
@@ -115,11 +115,24 @@ impl TokenEndpoint {
     ///
     /// # Errors
     /// A secret cannot be read, the place is not found, or no answer came.
-    pub async fn post_to(&self, place: &Place, mut request: TokenRequest) -> Result<(Answer, Sent), Failure> {
-        let url = place.url().await?;
+    pub async fn post_to(&self, place: &Place, request: TokenRequest) -> Result<(Answer, Sent), Failure> {
+        self.post_to_located(&place.locate().await?, request).await
+    }
+
+    /// As [`TokenEndpoint::post_to`], where it is known already where that is.
+    pub(super) async fn post_to_located(
+        &self,
+        place: &Located,
+        mut request: TokenRequest,
+    ) -> Result<(Answer, Sent), Failure> {
         self.authentication.authenticate(&mut request)?;
         let (fields, body, sent) = request.encode(Encoding::Form);
-        Ok((place.post(url, fields, body).await?, sent))
+        Ok((place.exchange(Method::POST, fields, body, self.place.timeout()).await?, sent))
+    }
+
+    /// What an answer is measured by that names no time.
+    pub(super) fn now(&self) -> SystemTime {
+        self.place.clock.now().wall()
     }
 
     /// A recipe with all that goes with every request to this endpoint. Another scope or parameter is another chain of
