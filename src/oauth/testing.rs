@@ -181,8 +181,23 @@ impl Server {
         Self::giving(answers, false).await
     }
 
+    /// A server whose answers know where it is.
+    pub async fn answering_with(answers: impl FnOnce(SocketAddr) -> Vec<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answers = answers(listener.local_addr().unwrap());
+        Self::serving(listener, answers, false)
+    }
+
     async fn giving<A: Into<Vec<u8>>>(answers: impl IntoIterator<Item = A>, hold_open: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serving(listener, answers, hold_open)
+    }
+
+    fn serving<A: Into<Vec<u8>>>(
+        listener: TcpListener,
+        answers: impl IntoIterator<Item = A>,
+        hold_open: bool,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut answers: VecDeque<Vec<u8>> = answers.into_iter().map(Into::into).collect();
@@ -243,8 +258,12 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
         .collect();
     assert!(fields.iter().all(|(name, _)| name != "transfer-encoding"), "a length is sent");
     let length: Vec<_> = fields.iter().filter(|(name, _)| name == "content-length").collect();
-    let [(_, length)] = length[..] else { panic!("one Content-Length: {fields:?}") };
-    let whole = end + 4 + length.parse::<usize>().unwrap();
+    let length: usize = match length[..] {
+        [] if line.starts_with("GET ") => 0,
+        [(_, length)] => length.parse().unwrap(),
+        _ => panic!("one Content-Length: {fields:?}"),
+    };
+    let whole = end + 4 + length;
     while octets.len() < whole {
         if stream.read_buf(&mut octets).await.ok()? == 0 {
             return None;

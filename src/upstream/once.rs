@@ -1,4 +1,4 @@
-//! One request over one fresh connection, for token endpoints.
+//! One request over one fresh connection, for authorization servers.
 //!
 //! A request that spends a one-use refresh token must not ride on a kept connection: that may be dead already, and then
 //! nobody can tell whether the token was spent. So each request opens a connection, and closes it after the answer.
@@ -7,7 +7,7 @@
 use std::{error::Error, fmt, future::Future, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body, Incoming},
@@ -73,8 +73,11 @@ async fn converse(
     connection: Connection,
     mut request: Request<Bytes>,
 ) -> Result<Answer, Problem> {
-    let length = HeaderValue::from(request.body().len());
-    request.headers_mut().insert(header::CONTENT_LENGTH, length);
+    // A GET without content says no length (RFC 9110 section 8.6).
+    if request.method() != Method::GET {
+        let length = HeaderValue::from(request.body().len());
+        request.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
     let io = TokioIo::new(connection.io);
     if connection.http2 {
         *request.version_mut() = Version::HTTP_2;
@@ -253,7 +256,7 @@ mod tests {
             let endpoint =
                 Endpoint::new(Origin::of(&server.url()).unwrap(), &settings, protocol, PATIENCE).unwrap();
             let mut request = Request::new(Bytes::from_static(b"body"));
-            *request.method_mut() = http::Method::POST;
+            *request.method_mut() = Method::POST;
             *request.uri_mut() = format!("https://{authority}/token?a=b/").parse().unwrap();
             let answer = exchange(&endpoint, request, PATIENCE).await.unwrap();
             assert_eq!(answer.status, StatusCode::OK);
