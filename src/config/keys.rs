@@ -217,7 +217,7 @@ pub(super) const TOKEN: &[Key] = &[
     key(
         "issuer",
         Kind::Url,
-        "The authorization server's issuer: its metadata (RFC 8414, OpenID Connect Discovery) names every endpoint that is not written here.",
+        "The authorization server's issuer, exactly as its metadata (RFC 8414, OpenID Connect Discovery) says it: that names every endpoint that is not written here.",
     ),
     key("grant_type", Kind::Text, "How the token is got."),
     key("token_endpoint", Kind::Url, "The authorization server's token endpoint (RFC 6749 section 3.2)."),
@@ -303,12 +303,20 @@ pub(super) const TOKEN: &[Key] = &[
         "Sends the refresh token along when introspecting, as Apicbase wants it. Default: false.",
     ),
     ALLOW_CLEARTEXT,
-    key("tls", Kind::Table(TLS), "TLS towards the token endpoint."),
-    key("connect_timeout", Kind::Duration, "Until a connection to the token endpoint stands. Default: 5s."),
+    key(
+        "tls",
+        Kind::Table(TLS),
+        "TLS towards the authorization server; `server_name` counts for the host of token_endpoint (else of issuer) alone.",
+    ),
+    key(
+        "connect_timeout",
+        Kind::Duration,
+        "Until a connection to the authorization server stands. Default: 5s.",
+    ),
     key(
         "token_request_timeout",
         Kind::Duration,
-        "Until the token endpoint's whole answer is there. Default: 30s.",
+        "Until the authorization server's whole answer is there. Default: 30s.",
     ),
     key(
         "default_lifetime",

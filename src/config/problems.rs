@@ -62,8 +62,11 @@ impl Problems {
         rendered.join("\n\n")
     }
 
+    /// Adds one, unless it was said already: two keys may lead to the same mistake.
     pub(super) fn push(&mut self, problem: Problem) {
-        self.0.push(problem);
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
     }
 
     /// Splits errors from warnings; each in the file's order.

@@ -152,6 +152,34 @@ fn presets_know_their_endpoints_and_the_users_keys_win() {
 }
 
 #[test]
+fn an_issuer_stands_for_the_endpoints_that_are_not_written() {
+    let token = |keys: &str| {
+        let text = format!(
+            "[tokens.a]\ngrant_type = \"client_credentials\"\nclient_id = \"c\"\nclient_secret = \"s\"\n{keys}"
+        );
+        let loaded = parse(&format!("{text}{UPSTREAM}")).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+        loaded.config.tokens["a"].grant.endpoint().unwrap().to_owned()
+    };
+    let issuer = "issuer = \"https://id.example/realms/a/\"\n";
+    assert_eq!(token(issuer), "https://id.example/realms/a/ (token_endpoint)");
+    let written = "token_endpoint = \"https://id.example/t?a=b\"\nrevocation_endpoint = \"/revoke\"\nbase_url = \"https://id.example\"\n";
+    assert_eq!(token(&format!("{issuer}{written}")), "https://id.example/t");
+    assert_eq!(token("issuer = \"http://127.0.0.1:1\"\n"), "http://127.0.0.1:1 (token_endpoint)");
+    let cleartext = "issuer = \"http://id.example\"\nallow_cleartext = true\n";
+    assert_eq!(token(cleartext), "http://id.example (token_endpoint)");
+}
+
+#[test]
+fn a_login_that_only_memory_keeps_is_warned_about() {
+    let kitchen = "[tokens.kitchen]\npreset = \"apicbase\"\nclient_id = \"c\"\nclient_secret = \"s\"\nscope = \"library\"\n";
+    let warnings = |store: &str| parse(&format!("{store}{kitchen}{UPSTREAM}")).unwrap().warnings.to_string();
+    assert!(!warnings("").contains("memory"));
+    let warned = warnings("store = { kind = \"memory\" }\n");
+    assert!(warned.contains("[tokens.kitchen] begins with a login, and the store is memory"), "{warned}");
+}
+
+#[test]
 fn r141_the_password_grant_and_a_forgetful_store_are_warned_about() {
     let text = "[store]\nkind = \"memory\"\n[tokens.a]\npreset = \"inventorum\"\ngrant_type = \"password\"\nclient_id = \"c\"\nclient_secret = \"s\"\nusername = \"u\"\npassword = \"p\"\n
         [tokens.b]\npreset = \"inventorum\"\nclient_id = \"c\"\nclient_secret = \"s\"\nrefresh_token = \"r\"\n";

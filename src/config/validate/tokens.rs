@@ -101,12 +101,7 @@ fn grant_type(reader: &mut Reader<'_>, table: &Table) -> Option<(String, FromKey
     }
     let at = table.at("grant_type");
     if let Some((_, instead)) = keys::LATER_GRANT_TYPES.iter().find(|(name, _)| *name == grant_type) {
-        let preset = table.entry("grant_type").is_some_and(|entry| entry.preset);
-        let by = match table.text("preset").filter(|_| preset) {
-            Some(preset) => format!(", which the preset {preset} takes where none is named,"),
-            None => String::new(),
-        };
-        let title = format!("grant_type = \"{grant_type}\"{by} is not in this version of bearward");
+        let title = format!("grant_type = \"{grant_type}\" is not in this version of bearward");
         reader.report(Problem::error(title).fix(*instead), at, "");
         return None;
     }
@@ -251,15 +246,18 @@ pub(super) fn unknown(
     reader.report(Problem::error(format!("there is no [tokens.{name}]")).fix(fix), at, "");
 }
 
-/// A rotated refresh token that is only in memory is lost with the process.
+/// What a person has made once is lost with the process where it is only in memory.
 fn warn_of_memory(reader: &mut Reader<'_>, table: &Table, grant: &dyn Grant, store: &Store) {
-    let rotates = grant.first_refresh_token().is_ok_and(|token| token.is_some());
-    if rotates && *store == Store::Memory {
-        let title = format!(
-            "[{}] has a refresh token, and the store is memory: a rotated one is lost at a restart",
-            table.name
-        );
-        let fix = "set kind = \"file\" in [store]";
-        reader.report(Problem::warning(title).fix(fix), table.at("refresh_token"), "");
+    if *store != Store::Memory {
+        return;
     }
+    let (what, at) = if grant.login().is_some() {
+        ("begins with a login, and the store is memory: a restart needs another", "grant_type")
+    } else if grant.first_refresh_token().is_ok_and(|token| token.is_some()) {
+        ("has a refresh token, and the store is memory: a rotated one is lost at a restart", "refresh_token")
+    } else {
+        return;
+    };
+    let problem = Problem::warning(format!("[{}] {what}", table.name));
+    reader.report(problem.fix("set kind = \"file\" in [store]"), table.at(at), "");
 }
