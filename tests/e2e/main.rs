@@ -11,6 +11,7 @@ mod admin;
 mod apis;
 mod canary;
 mod commands;
+mod discovery;
 mod entrances;
 mod first_request;
 mod listeners;
