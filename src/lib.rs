@@ -33,7 +33,8 @@
 //! 2. One task owns each held token (`token/refresher.rs`, whose next step is a pure function in `token/state.rs`). An
 //!    attempt (`token/attempt.rs`) takes the store's lock ([`token::store`]), reads again what another process may have
 //!    written, asks the grant, writes, and only then lets requests see the token.
-//! 3. The grant ([`oauth::grant`]) asks the token endpoint ([`oauth::token_endpoint`]) over a connection of its own
+//! 3. The grant ([`oauth::grant`]) asks the token endpoint ([`oauth::token_endpoint`]), which is written in the
+//!    configuration or found through its issuer ([`oauth::place`], [`oauth::discovery`]), over a connection of its own
 //!    ([`upstream::once`]) and judges the answer ([`oauth::response`]).
 //! 4. The task refreshes before the token expires (`token/schedule.rs`), and when an exchange says that this generation
 //!    was rejected.

@@ -346,6 +346,7 @@ mod tests {
         );
         assert_eq!(seen[0].field("accept"), Some("application/json"));
         assert!(seen[0].field("authorization").is_none() && seen[0].body.is_empty(), "it is asked by nobody");
+        assert!(seen[0].field("content-length").is_none(), "without content, without its length");
         assert!(seen[1].field("authorization").is_some());
     }
 

@@ -28,11 +28,24 @@ type Seen = Arc<Mutex<Vec<(Version, String, String, Bytes)>>>;
 /// An authorization server and an API behind one certificate. The first token is rejected wherever it is shown.
 async fn provider(ca: &Ca, offered: &[&str], seen: &Seen) -> TlsServer {
     let seen = seen.clone();
-    TlsServer::new(server_config(ca.identity("localhost"), offered, None), move |stream| {
-        let seen = seen.clone();
+    served(ca, "localhost", offered, move |request| answer(request, seen.clone())).await
+}
+
+/// A server of that name that answers so.
+async fn served<A>(
+    ca: &Ca,
+    name: &str,
+    offered: &[&str],
+    answer: impl Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+) -> TlsServer
+where
+    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
+    TlsServer::new(server_config(ca.identity(name), offered, None), move |stream| {
+        let answer = answer.clone();
         async move {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let service = service_fn(move |request| answer(request, seen.clone()));
+            let service = service_fn(answer);
             let io = TokioIo::new(stream);
             // How a connection ends is bearward's to decide.
             let _ = if http2 {
@@ -112,6 +125,52 @@ async fn http_2_is_spoken_where_it_is_offered_and_a_rejection_is_replayed_over_i
         assert!(orders.iter().all(|(.., content)| content.as_ref() == b"an order"));
         bearward.stop().await;
     }
+}
+
+/// The settings reach what the metadata names; the server name is said of the issuer's host alone.
+#[tokio::test]
+async fn an_issuer_and_the_endpoint_it_names_elsewhere_are_reached_with_the_same_roots() {
+    let (ca, seen) = (Ca::new(), Seen::default());
+    let recorded = seen.clone();
+    let elsewhere =
+        served(&ca, "127.0.0.1", &["http/1.1"], move |request| answer(request, recorded.clone())).await;
+    let token_endpoint = format!("https://127.0.0.1:{}/token", elsewhere.address.port());
+    let issuer = served(&ca, "id.internal", &["http/1.1"], move |request| {
+        let host = request.headers()[header::HOST].to_str().unwrap().to_owned();
+        let metadata =
+            serde_json::json!({ "issuer": format!("https://{host}"), "token_endpoint": token_endpoint });
+        async move { Ok(Response::new(Full::new(Bytes::from(metadata.to_string())))) }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, pem(&ca)).unwrap();
+    let api = elsewhere.address.port();
+    let bearward = start(&format!(
+        r#"
+        store = {{ kind = "memory" }}
+
+        [tokens.api]
+        grant_type = "client_credentials"
+        issuer = "https://localhost:{}"
+        client_id = "app"
+        client_secret = "secret"
+        tls = {{ ca = "{ca}", server_name = "id.internal" }}
+
+        [upstreams.api]
+        url = "https://127.0.0.1:{api}"
+        token = "api"
+        listen = "127.0.0.1:0"
+        tls = {{ ca = "{ca}" }}
+        "#,
+        issuer.address.port(),
+        ca = file.display(),
+    ));
+    let answer = ask(&mut application(&bearward, "api"), "/orders").await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    let paths: Vec<_> = seen.lock().unwrap().iter().map(|(_, path, ..)| path.clone()).collect();
+    assert_eq!(paths[0], "/token", "{paths:?}");
+    bearward.stop().await;
 }
 
 #[tokio::test]

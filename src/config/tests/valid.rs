@@ -171,6 +171,20 @@ fn an_issuer_stands_for_the_endpoints_that_are_not_written() {
 }
 
 #[test]
+fn a_server_name_is_said_of_the_host_that_the_grant_asks() {
+    let problems = |keys: &str| {
+        let text = format!(
+            "[tokens.a]\npreset = \"cybrid\"\ntls = {{ server_name = \"no name\" }}\n{keys}{UPSTREAM}"
+        );
+        parse(&text).map_or_else(|problems| problems.len(), |_| 0)
+    };
+    let client = "client_id = \"c\"\nclient_secret = \"s\"\n";
+    let elsewhere = "revocation_endpoint = \"https://elsewhere.example/revoke\"\n";
+    assert_eq!(problems(&format!("{client}{elsewhere}")), 1, "once, for the token endpoint's host");
+    assert_eq!(problems("grant_type = \"request\"\nurl = \"https://elsewhere.example/c\"\n"), 1);
+}
+
+#[test]
 fn a_login_that_only_memory_keeps_is_warned_about() {
     let kitchen = "[tokens.kitchen]\npreset = \"apicbase\"\nclient_id = \"c\"\nclient_secret = \"s\"\nscope = \"library\"\n";
     let warnings = |store: &str| parse(&format!("{store}{kitchen}{UPSTREAM}")).unwrap().warnings.to_string();

@@ -41,7 +41,8 @@ pub trait Grant: Send + Sync + fmt::Debug {
     /// What identifies the token that this recipe yields for `subject`: everything that is sent.
     fn identity(&self, subject: Option<&str>) -> Identity;
 
-    /// The token endpoint's URL, which rate limits are shared by; `None` where no request is made.
+    /// The token endpoint's name (its URL, or the issuer that names it), which rate limits are shared by; `None` where no
+    /// request is made.
     fn endpoint(&self) -> Option<&str>;
 
     /// How a person logs in, where this grant begins with one.
