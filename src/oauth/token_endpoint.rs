@@ -1,7 +1,7 @@
 //! The token endpoint (RFC 6749 section 3.2): one token request and its answer.
 //!
 //! Knows where tokens are asked for, how the client authenticates there, and what goes with every request. Does not know
-//! grants: each brings its own parameters. The secrets go to the configured origin and are sent once.
+//! grants: each brings its own parameters. The secrets go to the server's places and nowhere else, and are sent once.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
