@@ -4,14 +4,18 @@
 //! not know who wants the token, what is held or stored, when to try again, or where configuration comes from.
 //! Adding a grant is one file in `grant/` and three lines in its `mod.rs`; so is adding a client authentication.
 
+mod authorization;
 pub mod client_auth;
+mod device_authorization;
 pub mod discovery;
 pub mod failure;
 pub mod grant;
 pub mod introspection;
 pub mod keys;
 pub mod login;
+mod pkce;
 pub mod place;
+pub mod redirect_uri;
 mod refusal;
 pub mod response;
 pub mod revocation;

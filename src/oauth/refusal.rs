@@ -64,7 +64,7 @@ pub(super) fn oauth_error(
     answer: &Answer,
     asked: Asked<'_>,
 ) -> Option<Failure> {
-    let code = members.get("error")?.as_str()?;
+    let (code, mut words) = said(members, asked.sent)?;
     let (fault, hint) = match code {
         _ if answer.status.is_server_error() => (Fault::Unusable, None),
         "invalid_client" => {
@@ -84,14 +84,31 @@ pub(super) fn oauth_error(
         "invalid_request" => (Fault::Unusable, Some("check encoding, scope_parameter and parameters")),
         _ => (Fault::Unusable, None),
     };
-    let mut words = presentable(code, asked.sent);
-    if let Some(description) = members.get("error_description").and_then(Value::as_str) {
-        words = format!("{words} ({})", presentable(description, asked.sent));
-    }
     if let Some(hint) = hint {
         words = format!("{words}; {hint}");
     }
     Some(failure(fault, answer, asked, &words))
+}
+
+/// The code of a JSON object that is an OAuth error, and the server's words as they may be shown.
+pub(super) fn said<'m>(members: &'m Map<String, Value>, sent: &Sent) -> Option<(&'m str, String)> {
+    let code = members.get("error")?.as_str()?;
+    let mut words = presentable(code, sent);
+    if let Some(description) = members.get("error_description").and_then(Value::as_str) {
+        words = format!("{words} ({})", presentable(description, sent));
+    }
+    Some((code, words))
+}
+
+/// `failure`, which `answer` stands for; where it is a parsed `invalid_grant`, with what that means for what was sent.
+pub(super) fn meaning(failure: Failure, answer: &Answer, asked: Asked<'_>, invalid_grant: &str) -> Failure {
+    let members = serde_json::from_slice::<Map<String, Value>>(&answer.body).unwrap_or_default();
+    match said(&members, asked.sent).filter(|_| failure.fault == Fault::InvalidGrant) {
+        Some((_, words)) => {
+            self::failure(failure.fault, answer, asked, &format!("{words}; {invalid_grant}"))
+        }
+        None => failure,
+    }
 }
 
 /// A failure that says who answered which status, with its `Retry-After`.

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{secret::SecretError, upstream::once::Answer};
 
+const PARAMETERS: &str = "parameters";
 /// Parameters that have keys of their own, or that a grant sends.
 const NOT_AMONG_PARAMETERS: &[&str] =
     &["grant_type", "client_id", "client_secret", "username", "password", "refresh_token"];
@@ -95,7 +96,19 @@ impl TokenEndpoint {
     ///
     /// # Errors
     /// A secret cannot be read, or no usable token came.
-    pub async fn request(&self, mut request: TokenRequest) -> Result<Granted, Failure> {
+    pub async fn request(&self, request: TokenRequest) -> Result<Granted, Failure> {
+        self.ask(request, response::read).await?
+    }
+
+    /// As [`TokenEndpoint::request`], for a grant that reads more in the answer: `read` does.
+    ///
+    /// # Errors
+    /// A secret cannot be read, or no answer came.
+    pub(super) async fn ask<T>(
+        &self,
+        mut request: TokenRequest,
+        read: impl FnOnce(&Answer, Asked<'_>) -> T,
+    ) -> Result<T, Failure> {
         if let Some(scope) = self.scope.as_ref().filter(|_| request.wants_scope) {
             request.text(self.scope_parameter.clone(), scope);
         }
@@ -106,8 +119,7 @@ impl TokenEndpoint {
         }
         let (fields, body, sent) = request.encode(self.encoding);
         let answer = place.exchange(Method::POST, fields, body, self.place.timeout()).await?;
-        let asked = Asked { place: &place.shown, sent: &sent, now: self.now(), bare: false };
-        response::read(&answer, asked)
+        Ok(read(&answer, Asked { place: &place.shown, sent: &sent, now: self.now(), bare: false }))
     }
 
     /// Sends a form to another endpoint of the same authorization server, with the client authentication of this one and
@@ -202,19 +214,27 @@ fn scope_parameter(keys: &mut dyn Keys) -> Option<String> {
     Some(name)
 }
 
+/// Whether `parameters` names nothing of what a grant sends itself, `names`; a problem is reported where it does.
+pub(super) fn leaves_out(keys: &mut dyn Keys, names: &[&str]) -> bool {
+    let parameters = keys.object(PARAMETERS).unwrap_or_default();
+    let twice: Vec<_> = parameters.keys().filter(|name| names.contains(&name.as_str())).collect();
+    for name in &twice {
+        said_twice(keys, name);
+    }
+    twice.is_empty()
+}
+
 /// No parameter may be sent twice (RFC 6749 section 3.2).
 fn parameters(
     keys: &mut dyn Keys,
     encoding: Option<Encoding>,
     scope: Option<&str>,
 ) -> Option<Map<String, Value>> {
-    const KEY: &str = "parameters";
-    let parameters = keys.object(KEY).unwrap_or_default();
+    let parameters = keys.object(PARAMETERS).unwrap_or_default();
     let mut good = true;
     for (name, value) in &parameters {
         if NOT_AMONG_PARAMETERS.contains(&name.as_str()) || scope == Some(name.as_str()) {
-            let problem = format!("{name:?} is sent already, and no parameter may be sent twice");
-            keys.wrong(KEY, &problem, "take it out of parameters; it has a key of its own");
+            said_twice(keys, name);
             good = false;
         }
         let nested = match value {
@@ -223,7 +243,7 @@ fn parameters(
         };
         if nested && encoding == Some(Encoding::Form) {
             keys.wrong(
-                KEY,
+                PARAMETERS,
                 &format!("{name:?} is a table, which a form cannot say"),
                 "a text, or encoding = \"json\"",
             );
@@ -231,6 +251,11 @@ fn parameters(
         }
     }
     good.then_some(parameters)
+}
+
+fn said_twice(keys: &mut dyn Keys, name: &str) {
+    let problem = format!("{name:?} is sent already, and no parameter may be sent twice");
+    keys.wrong(PARAMETERS, &problem, "take it out of parameters; it has a key of its own, or its value is not yours to choose");
 }
 
 #[cfg(test)]

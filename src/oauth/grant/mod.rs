@@ -22,6 +22,9 @@ pub use recipe::Recipe;
 use super::{Failure, Fault, Granted, Keys, Login, token_endpoint::TokenEndpoint};
 use crate::secret::{self, Secret, SecretError};
 
+/// What a grant says whose every chain begins with a login.
+const A_PERSON_IS_NEEDED: &str = "a person has to log in: run `bearward login` for this token";
+
 /// Reads a grant's keys from its table; `None` where problems were reported.
 pub type FromKeys = fn(&mut dyn Keys) -> Option<Arc<dyn Grant>>;
 
