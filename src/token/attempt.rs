@@ -14,7 +14,7 @@ use super::{
     schedule,
     shared::Shared,
     state::{Rejected, Setback},
-    store::{Locked, Record, unix_ms},
+    store::{Locked, Record},
 };
 use crate::{
     clock::{Deadline, Moment},
@@ -259,19 +259,15 @@ async fn keep(
     let before = current(shared, locked);
     let lifetime = schedule::lifetime(granted.lifetime, shared.policy.default_lifetime);
     let rotated = granted.refresh_token.is_some();
+    let followed = before.followed_by(&shared.identity.recipe, &granted, asked, lifetime);
     let record = Record {
         name: shared.name.to_string(),
-        recipe: shared.identity.recipe.clone(),
         generation: before.generation.max(want.generation) + 1,
-        access_token: Some(granted.access_token.clone()),
-        lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
-        obtained_at_ms: unix_ms(asked.wall()),
-        dead: before.dead && !rotated,
         // RFC 6749 section 6: an absent one leaves the old one valid.
-        refresh_token: granted.refresh_token.clone().or(before.refresh_token),
-        first: before.first,
-        spending: false,
-        chain: before.chain,
+        refresh_token: followed.refresh_token.clone().or(before.refresh_token),
+        // Of what began afresh and with no configured refresh token, none is left that must not be sent.
+        dead: before.dead && !rotated && before.first.is_some(),
+        ..followed
     };
     let generation = record.generation;
     match locked.save(record.clone()).await {

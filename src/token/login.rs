@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError, schedule,
+    store::{Locked, Record},
+};
 use crate::{
     clock::Moment,
     oauth::{Granted, Identity},
@@ -32,21 +35,39 @@ pub struct Tokens {
     pub refresh_token: Option<Secret>,
 }
 
-/// Puts what a person's login granted, asked for at `asked`, in the place of what was there. What was there stays where this
-/// fails.
+/// Puts what a person's login granted, asked for at `asked`, in the place of what was there, damage included. What was there
+/// stays where this fails. Waits for a refresh under way, whose result is then replaced too.
 ///
 /// # Errors
 /// The store cannot be locked or written.
 pub async fn keep(store: &Store, chain: &Chain, granted: &Granted, asked: Moment) -> Result<(), StoreError> {
-    let _ = (store, chain, granted, asked);
-    todo!()
+    let mut locked = store.lock(&chain.identity.chain).await?;
+    let lifetime = schedule::lifetime(granted.lifetime, chain.default_lifetime);
+    // Without an old refresh token to go on with: RFC 6749 section 6 leaves one valid where a *refresh* brings none. This is
+    // another authorization, of another account perhaps, and the old one would silently bring that back.
+    let record = before(&locked, chain).followed_by(&chain.identity.recipe, granted, asked, lifetime);
+    locked.save(record).await
 }
 
-/// Takes the chain's tokens out of the store, so that no process on it uses them any more, and returns them.
+/// Takes the chain's tokens out of the store, so that no process on it uses them any more, and returns them. A process that
+/// runs drops the one it holds; where no person is needed for it, it gets a new one.
 ///
 /// # Errors
 /// The store cannot be locked or written.
 pub async fn forget(store: &Store, chain: &Chain) -> Result<Tokens, StoreError> {
-    let _ = (store, chain);
-    todo!()
+    let mut locked = store.lock(&chain.identity.chain).await?;
+    let nothing = locked.record().is_none_or(Record::is_logged_out) && locked.damage().is_none();
+    if nothing {
+        return Ok(Tokens::default());
+    }
+    let before = before(&locked, chain);
+    locked.save_alone(before.logged_out()).await?;
+    Ok(Tokens { access_token: before.access_token, refresh_token: before.refresh_token })
+}
+
+fn before(locked: &Locked, chain: &Chain) -> Record {
+    let Chain { name, identity, .. } = chain;
+    let before = locked.record().cloned();
+    let before = before.unwrap_or_else(|| Record::blank(name, &identity.chain, &identity.recipe));
+    Record { name: name.clone(), ..before }
 }

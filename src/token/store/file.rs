@@ -82,6 +82,19 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes what [`Folder::set_aside`] kept for people to look at.
+    pub(super) fn remove_damaged(&self, chain: &str) -> Result<(), StoreError> {
+        for end in ["json.damaged", "json.previous.damaged"] {
+            let damaged = self.file(chain, end);
+            match std::fs::remove_file(&damaged) {
+                Ok(()) => {}
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(StoreError::io(damaged, source)),
+            }
+        }
+        Ok(())
+    }
+
     /// No record, which is damage where one was moved aside: a configured first refresh token may have been spent.
     fn none_left(&self, chain: &str) -> Result<Found, StoreError> {
         if self.file(chain, "json.damaged").exists() || self.file(chain, "json.previous.damaged").exists() {

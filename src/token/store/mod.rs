@@ -134,6 +134,21 @@ impl Locked {
         self.damage = None;
         Ok(())
     }
+
+    /// Puts `record` in the place of the current one and of everything older: its previous copy, and damaged ones that were
+    /// moved aside. What they held is in the store no more.
+    ///
+    /// # Errors
+    /// As [`Locked::save`]; or something older could not be removed.
+    pub async fn save_alone(&mut self, record: Record) -> Result<(), StoreError> {
+        self.save(record.clone()).await?;
+        if let Hold::File { folder, .. } = &self.hold {
+            let (folder, chain) = (Arc::clone(folder), self.chain.clone());
+            blocking(move || folder.remove_damaged(&chain)).await?;
+        }
+        // A second time, so that the previous copy is the same.
+        self.save(record).await
+    }
 }
 
 async fn blocking<T: Send + 'static>(

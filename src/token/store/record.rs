@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::{clock::Moment, oauth::Granted, secret::Secret};
 
 const VERSION: u32 = 1;
 
@@ -34,6 +34,9 @@ pub struct Record {
     pub lifetime_ms: u64,
     /// When it was asked for, in milliseconds since 1970.
     pub obtained_at_ms: u64,
+    /// The scope that was granted with it, where the server said it. Absent it is not written, as in the files of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The refresh token to spend next.
     #[serde(with = "optional_secret", default)]
     pub refresh_token: Option<Secret>,
@@ -66,11 +69,55 @@ impl Record {
             access_token: None,
             lifetime_ms: 0,
             obtained_at_ms: 0,
+            scope: None,
             refresh_token: None,
             first: None,
             dead: false,
             spending: false,
         }
+    }
+
+    /// The record after this one when `granted`, asked for at `asked` with `recipe`, is good for `lifetime`. Its refresh
+    /// token is the one that came: whether an absent one leaves the old one valid is the caller's to know.
+    pub(in crate::token) fn followed_by(
+        &self,
+        recipe: &str,
+        granted: &Granted,
+        asked: Moment,
+        lifetime: Duration,
+    ) -> Self {
+        Self {
+            recipe: recipe.to_owned(),
+            generation: self.generation + 1,
+            access_token: Some(granted.access_token.clone()),
+            lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
+            obtained_at_ms: unix_ms(asked.wall()),
+            scope: granted.scope.clone(),
+            refresh_token: granted.refresh_token.clone(),
+            dead: false,
+            spending: false,
+            ..self.clone()
+        }
+    }
+
+    /// The record after this one when a person logged out: it names no token, so that every process on the store drops the
+    /// one it holds, and a configured first refresh token is not sent again.
+    pub(in crate::token) fn logged_out(&self) -> Self {
+        Self {
+            generation: self.generation + 1,
+            access_token: None,
+            scope: None,
+            refresh_token: None,
+            dead: true,
+            spending: false,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is what [`Record::logged_out`] left. A chain that was lost or refused before its first token has no
+    /// generation.
+    pub(in crate::token) fn is_logged_out(&self) -> bool {
+        self.generation > 0 && self.dead && self.access_token.is_none() && self.refresh_token.is_none()
     }
 
     /// What is left of the access token's lifetime at `now`; never more than the lifetime, and nothing where the

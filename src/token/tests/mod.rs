@@ -3,6 +3,7 @@
 mod chains;
 mod engine;
 mod files;
+mod logins;
 mod rejections;
 mod states;
 
