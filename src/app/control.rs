@@ -109,6 +109,18 @@ struct NewSockets {
     admin: Option<Bound>,
 }
 
+impl NewSockets {
+    /// Where a person can log in under `config`: a page that a browser of this machine reaches, and no other.
+    fn login_page(&self, config: &Config, open: Option<&OpenAdmin>) -> Option<String> {
+        config.admin.as_ref()?;
+        let new = self.admin.as_ref().map(|bound| &bound.address);
+        match new.or_else(|| Some(&open?.address))? {
+            Listen::Tcp(address) if address.ip().is_loopback() => Some(format!("http://{address}/")),
+            _ => None,
+        }
+    }
+}
+
 impl Control {
     async fn start(loaded: Loaded, addresses: Addresses) -> Result<Self, StartError> {
         let Loaded { config, path, files, digest, .. } = loaded;
@@ -118,6 +130,7 @@ impl Control {
         let engine = Engine::new(clock.clone(), store, Handle::current());
         let metrics = Metrics::default();
         let sockets = bind(&config, &HashMap::new(), None, config.workers.get())?;
+        engine.login_page(sockets.login_page(&config, None));
         let sources = Sources::build(&config.tokens, &engine, &metrics, None);
         let plan = Arc::new(Plan::new(&config, &sources, &metrics, None).map_err(StartError::Tls)?);
         let workers = spawn_workers(config.workers.get(), &config.limits, clock)?;
@@ -223,6 +236,7 @@ impl Control {
                 return;
             }
         };
+        self.engine.login_page(sockets.login_page(&config, self.admin.as_ref()));
         self.sources = sources;
         self.config = config;
         if !self.apply(sockets).await {

@@ -125,7 +125,9 @@ impl Kind {
                 (AuthorizationServer, 502, "proxy_configuration_error", "The credentials were refused")
             }
             Self::NoToken => (AuthorizationServer, 503, "proxy_internal_error", "No token for now"),
-            Self::LoginRequired => (AuthorizationServer, 503, "proxy_internal_error", "A login is required"),
+            Self::LoginRequired => {
+                (AuthorizationServer, 503, "proxy_internal_error", "A person has to log in")
+            }
             Self::Stopping => (Bearward, 503, "proxy_internal_error", "bearward is stopping"),
             Self::ConnectTimeout => (Upstream, 504, "connection_timeout", "Connecting took too long"),
             Self::ResponseTimeout => (Upstream, 504, "http_response_timeout", "The upstream took too long"),
@@ -306,6 +308,21 @@ mod tests {
         assert_eq!(problem["upstream"], "api");
         assert_eq!(problem["status"], 503);
         assert_eq!(problem["detail"], "the authorization server is down");
+    }
+
+    #[tokio::test]
+    async fn where_a_person_has_to_log_in_it_says_how_and_not_when_to_come_back() {
+        let detail = "a person has to log in: run `bearward login bank`";
+        let why = Unavailable { cause: Cause::LoginRequired, detail: detail.to_owned(), retry_after: None };
+        let response = Failure::no_token("bank", why).into_response();
+        assert_eq!(response.status(), 503);
+        assert!(!response.headers().contains_key("retry-after"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&problem["title"], &problem["detail"]),
+            (&"A person has to log in".into(), &detail.into())
+        );
     }
 
     #[test]

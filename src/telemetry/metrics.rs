@@ -195,6 +195,10 @@ pub struct TokenMetrics {
     requests: [AtomicU64; 4],
     /// Milliseconds since 1970; 0: none held.
     expires_at: AtomicU64,
+    /// Sources of this name that need a person now. For a moment of a reload there may be two.
+    logins_required: AtomicU64,
+    /// How often one came to need one.
+    times_login_required: AtomicU64,
 }
 
 impl TokenMetrics {
@@ -212,6 +216,16 @@ impl TokenMetrics {
     pub fn expires_at(&self, at: Option<SystemTime>) {
         let since = at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         self.expires_at.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// A source has come to need a person (`true`), or one that did does no more.
+    pub fn login_required(&self, required: bool) {
+        if required {
+            self.logins_required.fetch_add(1, Relaxed);
+            self.times_login_required.fetch_add(1, Relaxed);
+        } else {
+            self.logins_required.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -273,10 +287,35 @@ impl Collector for Families {
                 family.encode_family(&[("token", name.as_str())])?.encode_gauge(&seconds)?;
             }
         }
+        logins(&mut encoder, &tokens)?;
         let mut family =
             describe(&mut encoder, "bearward_build_info", "The version that runs.", MetricType::Gauge)?;
         family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?.encode_gauge(&1u32)
     }
+}
+
+/// A gauge called `bearward_login_required` would clash: OpenMetrics names a counter's family without its `_total`.
+fn logins(encoder: &mut DescriptorEncoder<'_>, tokens: &BTreeMap<String, Arc<TokenMetrics>>) -> fmt::Result {
+    let mut family = describe(
+        encoder,
+        "bearward_login_required",
+        "How often a token came to need a person: a login, or a new refresh token.",
+        MetricType::Counter,
+    )?;
+    for (name, metrics) in tokens {
+        counter(&mut family, &[("token", name)], metrics.times_login_required.load(Relaxed))?;
+    }
+    let mut family = describe(
+        encoder,
+        "bearward_token_login_required",
+        "1 while a token needs a person; the one that is held may still serve until it expires.",
+        MetricType::Gauge,
+    )?;
+    for (name, metrics) in tokens {
+        let required = metrics.logins_required.load(Relaxed).min(1);
+        family.encode_family(&[("token", name.as_str())])?.encode_gauge(&required)?;
+    }
+    Ok(())
 }
 
 fn describe<'e>(
@@ -314,6 +353,9 @@ mod tests {
         shop.replayed();
         metrics.token("shop").requested(Outcome::Limited);
         metrics.token("shop").expires_at(Some(UNIX_EPOCH + Duration::from_secs(5)));
+        for required in [true, false, true] {
+            metrics.token("shop").login_required(required);
+        }
         let text = metrics.encode(Format::OpenMetrics).unwrap();
         for line in [
             "bearward_requests_total{upstream=\"shop\",code=\"200\"} 1",
@@ -325,6 +367,8 @@ mod tests {
             "bearward_token_requests_total{token=\"shop\",outcome=\"limited\"} 1",
             "bearward_token_requests_total{token=\"shop\",outcome=\"granted\"} 0",
             "bearward_token_expires_at_seconds{token=\"shop\"} 5.0",
+            "bearward_login_required_total{token=\"shop\"} 2",
+            "bearward_token_login_required{token=\"shop\"} 1",
             concat!("bearward_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

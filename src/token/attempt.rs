@@ -5,10 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::HeaderValue;
-
 use super::{
     Held, StoreError,
+    adopt::{First, adopted, another, first_refresh_token},
     ask::{ask, start},
     limit::Limit,
     schedule,
@@ -22,10 +21,15 @@ use crate::{
     secret::Secret,
 };
 
+/// What is said after a logout.
+pub(super) const LOGGED_OUT: &str = "somebody has logged out";
+
 /// What an attempt has to know of the course so far.
 pub(super) struct Want {
-    /// The generation last held: only a higher one is newer.
+    /// The generation last held: a higher one is newer.
     pub generation: u64,
+    /// When that was asked for, in milliseconds since 1970: a later one is newer.
+    pub asked_at_ms: u64,
     pub held: Option<Arc<Held>>,
     /// The held one serves on meanwhile.
     pub usable: bool,
@@ -54,7 +58,7 @@ pub(super) async fn run(shared: Arc<Shared>, want: Want) -> Result<Won, Setback>
     let first = first_refresh_token(shared).await;
     // A look without the lock: after a restart a stored token serves even while another process is refreshing.
     if let Ok(Some(record)) = shared.parts.store.load(chain).await
-        && let Some(won) = adopted(shared, &want, &record, &first)
+        && let Some(won) = taken(shared, &want, &record, &first)
     {
         return Ok(won);
     }
@@ -65,14 +69,15 @@ pub(super) async fn run(shared: Arc<Shared>, want: Want) -> Result<Won, Setback>
     }
 }
 
-/// Whether somebody else has put a token into the store that is newer than ours.
-pub(super) async fn has_newer(shared: &Shared) -> bool {
-    if shared.limit.is_none() {
-        return false;
+/// The stored token, where it is worth having.
+fn taken(shared: &Shared, want: &Want, record: &Record, first: &First) -> Option<Won> {
+    shared.saw(record);
+    let won = adopted(shared, want, record, first)?;
+    if let (0, Some(held)) = (want.generation, &won.held) {
+        // It served before the restart: its first rejection is news, not a broken API.
+        held.accept();
     }
-    let stored = shared.parts.store.load(&shared.identity.chain).await.ok().flatten();
-    let course = shared.course();
-    stored.is_some_and(|record| newer(shared, course.generation, course.rejected.as_ref(), &record).is_some())
+    Some(won)
 }
 
 async fn under_lock(
@@ -82,7 +87,7 @@ async fn under_lock(
     locked: &mut Locked,
     first: First,
 ) -> Result<Won, Setback> {
-    if let Some(won) = locked.record().and_then(|record| adopted(shared, want, record, &first)) {
+    if let Some(won) = locked.record().and_then(|record| taken(shared, want, record, &first)) {
         return Ok(won);
     }
     let can_start = shared.grant.can_start();
@@ -112,55 +117,24 @@ async fn under_lock(
             outcome => outcome?,
         },
         None if can_start => start(shared, limit, want.rejected()).await?,
-        None => return Err(Setback::LoginRequired("there is no refresh token, or it is dead".to_owned())),
+        None => {
+            if locked.record().is_some_and(|record| record.is_logged_out() && record.first.is_none()) {
+                note_loss(shared, locked, began).await;
+            }
+            return Err(Setback::LoginRequired(why_there_is_none(locked.record()).to_owned()));
+        }
     };
     keep(shared, want, locked, granted, asked).await
 }
 
-/// What is left of `record`'s token, where that is newer than `generation`, not the rejected one, and got by our recipe.
-fn newer(
-    shared: &Shared,
-    generation: u64,
-    rejected: Option<&Rejected>,
-    record: &Record,
-) -> Option<(Secret, Duration)> {
-    let token = record.access_token.as_ref()?;
-    let same = record.recipe == shared.identity.recipe;
-    let news = record.generation > generation && rejected.is_none_or(|rejected| rejected.token != *token);
-    let left = record.remaining(shared.now().wall())?;
-    (same && news).then(|| (token.clone(), left))
-}
-
-/// The stored token, where it is worth having.
-fn adopted(shared: &Shared, want: &Want, record: &Record, first: &First) -> Option<Won> {
-    if another(first, Some(record)).is_some() {
-        return None;
+/// Why there is no refresh token to go on with, and no way to begin but a person's.
+fn why_there_is_none(record: Option<&Record>) -> &'static str {
+    match record {
+        None => "nobody has logged in yet",
+        Some(record) if record.is_logged_out() => LOGGED_OUT,
+        Some(record) if record.dead => "the refresh token is dead",
+        Some(_) => "no refresh token came with the access token, which has to be renewed",
     }
-    let (token, left) = newer(shared, want.generation, want.rejected.as_ref(), record)?;
-    let lifetime = Duration::from_millis(record.lifetime_ms);
-    let refresh = refresh_after(shared, lifetime).saturating_sub(lifetime.saturating_sub(left));
-    if want.usable && refresh.is_zero() {
-        return None;
-    }
-    let now = shared.now();
-    let authorization = bearer(&token)?;
-    let held = Held::new(record.generation, (token, authorization), now, lifetime, now.after(left));
-    if want.generation == 0 {
-        // It served before the restart: its first rejection is news, not a broken API.
-        held.accept();
-    }
-    tracing::info!(token = %shared.name, generation = record.generation, expires_in = ?left, "token taken from the store");
-    Some(Won { held: Some(held), refresh: now.after(refresh) })
-}
-
-/// The configured first refresh token as this attempt read it, once: a file may change meanwhile.
-type First = Result<Option<Secret>, Setback>;
-
-/// A first refresh token that is not the one the chain began with: a person put it there, perhaps for another account.
-fn another<'f>(first: &'f First, record: Option<&Record>) -> Option<&'f Secret> {
-    let first = first.as_ref().ok()?.as_ref()?;
-    let began = record?.first.as_ref()?;
-    (*began != first.fingerprint()).then_some(first)
 }
 
 /// The refresh token to spend: the stored one, else the configured first one, unless the chain is dead. Another first one
@@ -187,15 +161,6 @@ fn refresh_token(shared: &Shared, locked: &Locked, first: First) -> Result<Optio
     first
 }
 
-async fn first_refresh_token(shared: &Shared) -> First {
-    let grant = Arc::clone(&shared.grant);
-    match tokio::task::spawn_blocking(move || grant.first_refresh_token()).await {
-        Ok(Ok(first)) => Ok(first),
-        Ok(Err(unread)) => Err(Setback::Failed(Failure::new(Fault::Secret, unread.to_string()))),
-        Err(_) => Err(Setback::Panicked),
-    }
-}
-
 /// Spends a refresh token. That it is under way stands in the store first: a crash then does not lead to a dead refresh
 /// token being sent, and a store that cannot be written is found out before the server rotates anything.
 async fn spend(
@@ -210,8 +175,16 @@ async fn spend(
     let marked = Record { refresh_token: Some(token.clone()), first, spending: true, ..before };
     let unmarked = Record { spending: false, ..marked.clone() };
     locked.save(marked).await.map_err(|problem| Setback::Store(problem.to_string()))?;
-    let outcome = ask(shared, limit, || shared.grant.refresh(token)).await;
-    let Err(setback) = &outcome else { return outcome };
+    let scope = unmarked.scope.clone().filter(|_| unmarked.recipe == shared.identity.recipe);
+    let mut outcome = ask(shared, limit, || shared.grant.refresh(token)).await;
+    let setback = match &mut outcome {
+        Ok((granted, _)) => {
+            // RFC 6749 sections 5.1 and 6: an absent one says that it is the same.
+            granted.scope = granted.scope.take().or(scope);
+            return outcome;
+        }
+        Err(setback) => setback,
+    };
     let rotated = match setback {
         Setback::Failed(failure) => failure.refresh_token.clone(),
         _ => None,
@@ -280,6 +253,9 @@ async fn keep(
             tracing::warn!(token = %shared.name, %problem, "the token was not stored; a restart will need a new one");
         }
     }
+    if let Some(record) = locked.record() {
+        shared.saw(record);
+    }
     won(shared, generation, granted, asked, lifetime)
 }
 
@@ -326,6 +302,7 @@ fn won(
     }
     tracing::info!(token = %shared.name, generation, ?lifetime, took = ?now.since(asked), scope = granted.scope, "token got");
     let held = Held::new(generation, (granted.access_token, granted.authorization), asked, lifetime, expires);
+    let held = Held { scope: granted.scope, ..held };
     Ok(Won { held: Some(held), refresh: asked.after(refresh_after(shared, lifetime)) })
 }
 
@@ -361,12 +338,4 @@ fn current(shared: &Shared, locked: &Locked) -> Record {
 
 fn refresh_after(shared: &Shared, lifetime: Duration) -> Duration {
     schedule::refresh_after(lifetime, shared.policy.refresh_at, fastrand::f64())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a stored token becomes the Authorization value that is sent")]
-fn bearer(token: &Secret) -> Option<HeaderValue> {
-    let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose()));
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

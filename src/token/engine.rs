@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use http::HeaderName;
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -35,6 +36,7 @@ pub(super) struct Parts {
     pub limits: Limits,
     pub tasks: TaskTracker,
     pub stopping: CancellationToken,
+    pub login_page: ArcSwapOption<String>,
 }
 
 /// What one source is made of.
@@ -58,6 +60,7 @@ impl Engine {
             limits: Limits::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            login_page: ArcSwapOption::empty(),
         }))
     }
 
@@ -93,6 +96,12 @@ impl Engine {
             header,
             most,
         )
+    }
+
+    /// Sets the URL of the page on which a person can log in; `None` where there is none. Sources name it, from now on, where
+    /// only a person can help.
+    pub fn login_page(&self, url: Option<String>) {
+        self.0.login_page.store(url.map(Arc::new));
     }
 
     /// Ends every source: no new attempt begins, and those under way (they may be rotating a refresh token) are waited

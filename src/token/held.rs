@@ -10,6 +10,7 @@ use std::{
 
 use http::HeaderValue;
 
+use super::store::unix_ms;
 use crate::{
     clock::{Deadline, Moment},
     secret::Secret,
@@ -22,13 +23,16 @@ pub struct Held {
     pub(crate) authorization: HeaderValue,
     pub(crate) access_token: Secret,
     pub(crate) obtained: Moment,
+    /// When it was asked for, by whichever process, in milliseconds since 1970.
+    pub(crate) asked_at_ms: u64,
+    pub(crate) scope: Option<String>,
     pub(crate) lifetime: Duration,
     pub(crate) expires: Deadline,
     pub(crate) accepted: AtomicBool,
 }
 
 impl Held {
-    /// A token got at `obtained` (the moment before it was asked for) that is sent until `expires`.
+    /// A token got at `obtained` (the moment before it was asked for) that is sent until `expires`, of no known scope.
     pub(crate) fn new(
         generation: u64,
         (access_token, authorization): (Secret, HeaderValue),
@@ -37,7 +41,19 @@ impl Held {
         expires: Deadline,
     ) -> Self {
         let accepted = AtomicBool::new(false);
-        Self { generation, authorization, access_token, obtained, lifetime, expires, accepted }
+        let asked_at_ms = unix_ms(obtained.wall());
+        let scope = None;
+        Self {
+            generation,
+            authorization,
+            access_token,
+            obtained,
+            asked_at_ms,
+            scope,
+            lifetime,
+            expires,
+            accepted,
+        }
     }
 
     /// Whether an upstream is known to have taken it.

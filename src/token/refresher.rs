@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{
-    attempt, schedule,
+    attempt,
+    lookout::Lookout,
+    schedule,
     shared::Shared,
     state::{Due, Setback},
 };
@@ -15,6 +17,7 @@ use crate::clock::Deadline;
 /// Runs until the last handle is dropped or the engine stops.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut stamp = None;
+    let mut lookout = Lookout::new();
     while !shared.ended.is_cancelled() {
         match shared.due() {
             Due::Now => {
@@ -23,16 +26,16 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     break;
                 }
             }
-            Due::At(deadline) => idle(&shared, Some(deadline)).await,
-            Due::OnDemand => idle(&shared, None).await,
+            Due::At(deadline) => idle(&shared, &mut lookout, Some(deadline)).await,
+            Due::OnDemand => idle(&shared, &mut lookout, None).await,
             Due::Look { probe } => {
                 let look = shared.now().after(schedule::MENDED_LOOK);
-                idle(&shared, Some(probe.map_or(look, |probe| probe.min(look)))).await;
-                look_for_mending(&shared, stamp.as_deref()).await;
+                idle(&shared, &mut lookout, Some(probe.map_or(look, |probe| probe.min(look)))).await;
+                look_for_mending(&shared, &mut lookout, stamp.as_deref()).await;
             }
         }
     }
-    shared.changed.notify_waiters();
+    shared.ends();
 }
 
 /// False where the runtime is going down.
@@ -51,7 +54,7 @@ async fn make_attempt(shared: &Arc<Shared>) -> bool {
     true
 }
 
-async fn idle(shared: &Shared, until: Option<Deadline>) {
+async fn idle(shared: &Shared, lookout: &mut Lookout, until: Option<Deadline>) {
     let elapsed = async {
         match until {
             Some(deadline) => shared.parts.clock.sleep_until(deadline).await,
@@ -69,17 +72,21 @@ async fn idle(shared: &Shared, until: Option<Deadline>) {
         () = shared.demand.notified() => {}
         () = elapsed => {}
         () = parent => shared.course().parent_returned(),
+        () = lookout.due(shared) => lookout.look(shared).await,
     }
 }
 
-/// A refused recipe is tried again at once when a secret has changed since the attempt began, and where a person is needed,
-/// when the store has something newer.
-async fn look_for_mending(shared: &Arc<Shared>, stamp: Option<&str>) {
-    let mended = secrets_stamp(shared).await.as_deref() != stamp || attempt::has_newer(shared).await;
+/// A refused recipe is tried again at once when a secret has changed since the attempt began. One of the many subjects' looks
+/// at the store only here.
+async fn look_for_mending(shared: &Arc<Shared>, lookout: &mut Lookout, stamp: Option<&str>) {
+    if !shared.is_watched() {
+        lookout.look(shared).await;
+    }
+    let mended = secrets_stamp(shared).await.as_deref() != stamp;
     let mut course = shared.course();
     if mended {
         course.mended();
-    } else {
+    } else if course.is_stuck() {
         // Whoever asked was told; a lazy source looks again when the next one asks.
         course.wanted = false;
     }

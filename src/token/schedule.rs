@@ -19,7 +19,10 @@ pub(super) const STATIC_PROBE: Duration = Duration::from_secs(30);
 /// How far apart a refused recipe is tried all the same: a server may have been wrong about it.
 pub(super) const REFUSED_PROBE: Duration = Duration::from_secs(300);
 
-/// How often secrets and the store are looked at while only a person can help.
+/// A token that is no older is not refreshed once more because a person asks: a button may be pressed twice.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// How often secrets are looked at while only a person can help.
 pub(super) const MENDED_LOOK: Duration = Duration::from_millis(700);
 
 /// A replacement waits for the end of a backoff that is no further away, so that the first rejection of a fresh token

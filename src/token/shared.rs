@@ -6,7 +6,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwapOption;
@@ -14,13 +14,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Held, Policy, Status, TokenSource, Unavailable,
-    attempt::{Want, Won},
+    Held, Policy, Refreshing, Status, TokenSource, Unavailable,
+    attempt::{LOGGED_OUT, Want, Won},
     engine::{Parts, Recipe},
     limit::Limit,
+    lookout::Seen,
     schedule,
     source::Cause,
     state::{Course, Due, Setback, Standing, State, View},
+    store::Record,
 };
 use crate::{
     clock::Moment,
@@ -48,6 +50,8 @@ pub(super) struct Shared {
     pub waiting: AtomicUsize,
     held: ArcSwapOption<Held>,
     course: Mutex<Course>,
+    /// What was last seen in the store, or put there.
+    seen: Mutex<Option<Seen>>,
 }
 
 impl Shared {
@@ -70,6 +74,7 @@ impl Shared {
             waiting: AtomicUsize::new(0),
             held: ArcSwapOption::empty(),
             course: Mutex::new(Course::new()),
+            seen: Mutex::default(),
         }
     }
 
@@ -95,7 +100,62 @@ impl Shared {
         if !std::mem::replace(&mut course.wanted, true) {
             self.demand.notify_one();
         }
-        course.prospect(now, grace)
+        let mut told = course.prospect(now, grace)?;
+        if matches!(course.standing, Standing::LoginRequired { .. }) {
+            told.detail = self.ask_a_person(&told.detail);
+        }
+        Some(told)
+    }
+
+    /// Makes a refresh due now, where that can lead to anything.
+    pub(super) fn refresh_now(&self) -> Refreshing {
+        let now = self.now();
+        let mut course = self.course();
+        if self.ended.is_cancelled() && !course.running {
+            return Refreshing::Stopping;
+        }
+        let fresh = self.usable(now).is_some_and(|held| now.since(held.obtained) < schedule::FRESH);
+        let refreshing = course.refresh_now(now, fresh);
+        if refreshing == Refreshing::Begun {
+            self.demand.notify_one();
+        }
+        refreshing
+    }
+
+    /// Whether the store is looked at all the time. Not for each of many subjects, who log in nowhere.
+    pub(super) fn is_watched(&self) -> bool {
+        self.limit.is_some() && self.subject.is_none()
+    }
+
+    /// Notes what is in the store; whether that is news.
+    pub(super) fn saw(&self, record: &Record) -> bool {
+        let seen = Some(Seen::of(record));
+        let mut last = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = *last != seen;
+        *last = seen;
+        news
+    }
+
+    /// Somebody logged out, which left a record of this generation.
+    pub(super) fn logged_out(&self, generation: u64) {
+        let mut course = self.course();
+        course.generation = course.generation.max(generation);
+        course.logged_out(self.grant.can_start(), LOGGED_OUT);
+        let dropped = self.held.swap(None).is_some();
+        self.measure(None);
+        self.count_login(&mut course);
+        let detail = self.last_error(&course);
+        drop(course);
+        if dropped || detail.is_some() {
+            tracing::warn!(token = %self.name, dropped, detail, "somebody logged out");
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The task ends.
+    pub(super) fn ends(&self) {
+        self.measure_login(&mut self.course(), false);
+        self.changed.notify_waiters();
     }
 
     /// Drops exactly `rejected`.
@@ -138,13 +198,18 @@ impl Shared {
 
     /// An attempt begins: what it has to know.
     pub(super) fn begin(&self) -> Want {
+        self.course().began();
+        self.known()
+    }
+
+    /// What is held, and was last.
+    pub(super) fn known(&self) -> Want {
         let now = self.now();
-        let mut course = self.course();
-        course.began();
+        let course = self.course();
         let held = self.held.load_full();
         let usable = held.as_ref().is_some_and(|held| !now.reached(held.expires));
         let rejected = course.rejected.clone();
-        Want { generation: course.generation, held, usable, rejected }
+        Want { generation: course.generation, asked_at_ms: course.asked_at_ms, held, usable, rejected }
     }
 
     /// The attempt under way has a token that the store does not take.
@@ -161,6 +226,7 @@ impl Shared {
             Ok(Won { held: Some(held), refresh }) => {
                 self.measure(Some(&held));
                 course.generation = held.generation;
+                course.asked_at_ms = held.asked_at_ms;
                 let brief = held.lifetime <= schedule::SHORTEST_LIFETIME;
                 let before = self.held.swap(Some(Arc::new(held)));
                 let unused = brief && self.policy.eager && before.is_some_and(|last| !last.is_accepted());
@@ -184,6 +250,7 @@ impl Shared {
             course.set_back(now, setback, self.limit.is_some(), fastrand::f64());
             self.report(now, &course, known.as_deref());
         }
+        self.count_login(&mut course);
         drop(course);
         self.changed.notify_waiters();
     }
@@ -193,6 +260,39 @@ impl Shared {
         if self.subject.is_none() {
             self.metrics.expires_at(held.map(|held| held.expires.wall()));
         }
+    }
+
+    fn count_login(&self, course: &mut Course) {
+        let required = matches!(course.standing, Standing::LoginRequired { .. });
+        self.measure_login(course, required);
+    }
+
+    fn measure_login(&self, course: &mut Course, required: bool) {
+        if std::mem::replace(&mut course.counted_login, required) != required {
+            self.metrics.login_required(required);
+        }
+    }
+
+    /// What only a person can do, and why.
+    fn ask_a_person(&self, reason: &str) -> String {
+        let name = &self.name;
+        if self.grant.login().is_none() {
+            return format!(
+                "a person has to make a new refresh token and set `refresh_token` of [tokens.{name}] to it: {reason}"
+            );
+        }
+        let page = self.parts.login_page.load();
+        let page = page.as_ref().map(|url| format!(" or open {url}")).unwrap_or_default();
+        format!("a person has to log in: run `bearward login {name}`{page} ({reason})")
+    }
+
+    /// The last failure's words, until a success.
+    fn last_error(&self, course: &Course) -> Option<String> {
+        let detail = course.last_error()?;
+        Some(match &course.standing {
+            Standing::LoginRequired { .. } => self.ask_a_person(detail),
+            _ => detail.to_owned(),
+        })
     }
 
     /// One line per failure; where looking again costs nothing (a static file, the parent) the same is said only once.
@@ -212,7 +312,8 @@ impl Shared {
                 tracing::error!(token = %self.name, detail, ?next_try, serves_on, "the credentials were refused");
             }
             Standing::LoginRequired { .. } => {
-                tracing::error!(token = %self.name, detail, serves_on, "a person has to log in");
+                let detail = self.ask_a_person(detail);
+                tracing::error!(token = %self.name, detail, serves_on, "login required");
             }
             Standing::Empty | Standing::Usable { .. } => {}
         }
@@ -223,18 +324,25 @@ impl Shared {
         let course = self.course();
         let held = self.held.load_full();
         let state = course.state(held.as_ref().map(|held| !now.reached(held.expires)));
-        let refresh = match &course.standing {
-            Standing::Usable { refresh } if self.limit.is_some() => Some(refresh.wall()),
-            Standing::BackingOff { until, .. } => Some(until.wall()),
-            Standing::Refused { probe, .. } => Some(probe.wall()),
-            Standing::Usable { .. } | Standing::Empty | Standing::LoginRequired { .. } => None,
+        let (refresh, next_try) = match &course.standing {
+            Standing::Usable { refresh } if self.limit.is_some() => (Some(refresh.wall()), None),
+            Standing::BackingOff { until: next, .. } | Standing::Refused { probe: next, .. } => {
+                (Some(next.wall()), Some(next.wall()))
+            }
+            Standing::Usable { .. } | Standing::Empty | Standing::LoginRequired { .. } => (None, None),
         };
+        let held = held.filter(|_| state == State::Valid);
+        let obtained = |held: &Arc<Held>| SystemTime::UNIX_EPOCH + Duration::from_millis(held.asked_at_ms);
         Status {
             state,
-            expires_at: held.filter(|_| state == State::Valid).map(|held| held.expires.wall()),
+            obtained_at: held.as_ref().map(obtained),
+            lifetime: held.as_ref().map(|held| held.lifetime),
+            scope: held.as_ref().and_then(|held| held.scope.clone()),
+            expires_at: held.map(|held| held.expires.wall()),
             refresh_at: refresh,
+            next_try,
             generation: course.generation,
-            last_error: course.last_error().map(str::to_owned),
+            last_error: self.last_error(&course),
         }
     }
 }

@@ -71,6 +71,12 @@ impl TokenSource {
         self.wait(rejected.generation, schedule::REPLACEMENT_GRACE, patience).await
     }
 
+    /// Makes a refresh due now, for a person who asks for one. Says what comes of it: while attempts back off, or only a
+    /// person can help, nothing does.
+    pub fn refresh_now(&self) -> Refreshing {
+        self.shared.refresh_now()
+    }
+
     /// What an operator may see. Never a token.
     pub fn status(&self) -> Status {
         self.shared.status()
@@ -185,15 +191,67 @@ pub enum Cause {
     Stopping,
 }
 
+/// What comes of a wish for a newer token now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshing {
+    /// A token is being asked for.
+    Begun,
+    /// One was being asked for already.
+    UnderWay,
+    /// The one that is held has only just been got.
+    Fresh,
+    /// Attempts fail or are limited: the next one is made by itself, that much later.
+    BackingOff {
+        /// How much later.
+        next_try: Duration,
+    },
+    /// The authorization server refuses what is configured; that has to be mended first.
+    Refused,
+    /// Only a person can help.
+    LoginRequired,
+    /// bearward is stopping.
+    Stopping,
+}
+
+impl fmt::Display for Refreshing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Begun => "a new token is being asked for",
+            Self::UnderWay => "a new token was being asked for already",
+            Self::Fresh => "the token has only just been got",
+            Self::BackingOff { next_try } => {
+                return write!(
+                    f,
+                    "attempts are failing; the next one is made in {} s",
+                    next_try.as_secs() + 1
+                );
+            }
+            Self::Refused => {
+                "the authorization server refuses what is configured; that has to be mended first"
+            }
+            Self::LoginRequired => "a refresh does not help: a person has to log in",
+            Self::Stopping => "bearward is stopping",
+        })
+    }
+}
+
 /// What a source says of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     /// Its state.
     pub state: State,
-    /// When the held token stops being sent.
+    /// When the held token was asked for.
+    pub obtained_at: Option<SystemTime>,
+    /// For how long it is held from then on.
+    pub lifetime: Option<Duration>,
+    /// Its scope, where the server said it.
+    pub scope: Option<String>,
+    /// When it stops being sent.
     pub expires_at: Option<SystemTime>,
     /// When it is refreshed next.
     pub refresh_at: Option<SystemTime>,
+    /// When the next try is made, where attempts fail.
+    pub next_try: Option<SystemTime>,
     /// The generation last held; 0 before the first.
     pub generation: u64,
     /// The last failure's words, until a success.

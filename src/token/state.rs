@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     schedule,
-    source::{Cause, Unavailable},
+    source::{Cause, Refreshing, Unavailable},
 };
 use crate::{
     clock::{Deadline, Moment},
@@ -119,6 +119,8 @@ pub(super) struct Course {
     pub standing: Standing,
     /// The generation last held; 0 before the first.
     pub generation: u64,
+    /// When that one was asked for, in milliseconds since 1970.
+    pub asked_at_ms: u64,
     /// An attempt is under way.
     pub running: bool,
     /// The attempt under way has a token, but the store does not take it: nobody should wait for that.
@@ -128,6 +130,8 @@ pub(super) struct Course {
     pub rejected: Option<Rejected>,
     /// A chained request was refused since the last success and has cost the parent its token already.
     pub parent_blamed: bool,
+    /// That only a person can help is in the metrics.
+    pub counted_login: bool,
     /// Failures since the last grant.
     failures: u32,
     /// Tokens rejected before acceptance, since the last accepted one.
@@ -143,11 +147,13 @@ impl Course {
         Self {
             standing: Standing::Empty,
             generation: 0,
+            asked_at_ms: 0,
             running: false,
             unsaved: None,
             wanted: false,
             rejected: None,
             parent_blamed: false,
+            counted_login: false,
             failures: 0,
             strikes: 0,
             replacements: None,
@@ -279,11 +285,51 @@ impl Course {
         matches!(&self.standing, Standing::BackingOff { why, .. } if why.parent)
     }
 
-    /// A secret changed, or somebody else put a token into the store.
+    /// A secret changed, or somebody else put a refresh token into the store.
     pub(super) fn mended(&mut self) {
-        if matches!(self.standing, Standing::Refused { .. } | Standing::LoginRequired { .. }) {
+        if self.is_stuck() {
             self.standing = Standing::Empty;
             self.wanted = true;
+        }
+    }
+
+    /// Whether only a change of secrets or store can help.
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(self.standing, Standing::Refused { .. } | Standing::LoginRequired { .. })
+    }
+
+    /// Somebody logged out, and the held token is gone. A grant that `can_start` without a person gets another when it would
+    /// have got one anyway.
+    pub(super) fn logged_out(&mut self, can_start: bool, detail: &str) {
+        if !can_start {
+            self.standing = Standing::LoginRequired { detail: detail.to_owned() };
+        } else if matches!(self.standing, Standing::Usable { .. }) {
+            self.standing = Standing::Empty;
+        }
+    }
+
+    /// A person wants a newer token now. `fresh`: the held one has only just been got.
+    pub(super) fn refresh_now(&mut self, now: Moment, fresh: bool) -> Refreshing {
+        if self.running {
+            return Refreshing::UnderWay;
+        }
+        match &self.standing {
+            Standing::BackingOff { until, .. } if !now.reached(*until) => {
+                Refreshing::BackingOff { next_try: now.until(*until) }
+            }
+            // A lazy one that nobody has asked since.
+            Standing::BackingOff { .. } => {
+                self.wanted = true;
+                Refreshing::Begun
+            }
+            Standing::Refused { .. } => Refreshing::Refused,
+            Standing::LoginRequired { .. } => Refreshing::LoginRequired,
+            Standing::Usable { .. } if fresh => Refreshing::Fresh,
+            Standing::Usable { .. } | Standing::Empty => {
+                self.standing = Standing::Empty;
+                self.wanted = true;
+                Refreshing::Begun
+            }
         }
     }
 
@@ -332,6 +378,10 @@ impl Course {
         let (cause, detail, until) = match &self.standing {
             Standing::Empty | Standing::Usable { .. } => return None,
             Standing::BackingOff { until, .. } if now.until(*until) <= grace => return None,
+            // A parent that needs a person: no time is known.
+            Standing::BackingOff { why, .. } if why.cause == Cause::LoginRequired => {
+                (why.cause, &why.detail, None)
+            }
             Standing::BackingOff { until, why } => (why.cause, &why.detail, Some(*until)),
             Standing::Refused { probe, detail } => (Cause::Refused, detail, Some(*probe)),
             Standing::LoginRequired { detail } => (Cause::LoginRequired, detail, None),

@@ -329,7 +329,7 @@ async fn r131_without_a_way_to_start_afresh_a_login_is_required_and_named() {
     for _ in 0..20 {
         let answer = ask(&mut application, "/orders").await;
         let problem = expect_problem(&answer, StatusCode::SERVICE_UNAVAILABLE, "key");
-        assert_eq!(problem["title"], "A login is required");
+        assert_eq!(problem["title"], "A person has to log in");
     }
     let admin = bearward.address("admin").unwrap();
     let ready = look(admin, "/readyz").await;

@@ -14,7 +14,7 @@ use std::{
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::{Problem, Record, StoreError, record::unix_ms};
+use super::{Problem, Record, Stamp, StoreError, record::unix_ms};
 
 const LARGEST: u64 = 1 << 20;
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -66,6 +66,12 @@ impl Folder {
             return Ok(Found { record: Some(record), whole: false });
         }
         Err(StoreError { path: current, problem: Problem::Damaged })
+    }
+
+    /// What a look at the chain's file shows without reading it.
+    pub(super) fn stamp(&self, chain: &str) -> Option<Stamp> {
+        let found = std::fs::symlink_metadata(self.file(chain, "json")).ok()?;
+        Some(Stamp::File(found.ino(), (found.mtime(), found.mtime_nsec()), found.size()))
     }
 
     /// Moves a damaged record out of the way, for people to look at. Only under the chain's lock: who reads without it

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::Record;
+use super::{Record, Stamp};
 
 /// Entries beyond which those that nobody needs are swept out; subjects come and go.
 const SWEEP_ABOVE: usize = 1024;
@@ -27,12 +27,17 @@ pub(super) struct Records {
 #[derive(Debug, Default)]
 struct Entry {
     record: Option<Record>,
+    written: u64,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Records {
     pub(super) fn load(&self, chain: &str) -> Option<Record> {
         self.chains().get(chain)?.record.clone()
+    }
+
+    pub(super) fn stamp(&self, chain: &str) -> Option<Stamp> {
+        self.chains().get(chain).map(|entry| Stamp::Memory(entry.written))
     }
 
     pub(super) async fn lock(&self, chain: &str) -> OwnedMutexGuard<()> {
@@ -56,7 +61,9 @@ impl Records {
                     || entry.record.as_ref().is_some_and(|record| !record.is_spent(newest))
             });
         }
-        chains.entry(chain.to_owned()).or_default().record = Some(record);
+        let entry = chains.entry(chain.to_owned()).or_default();
+        entry.record = Some(record);
+        entry.written += 1;
     }
 
     fn chains(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {

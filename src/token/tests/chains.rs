@@ -261,7 +261,9 @@ async fn a_child_of_a_parent_that_needs_a_person_says_so() {
     let fake = Arc::new(Fake::granting(60 * S));
     let child = bench.source(&fake, false, Some(bank));
     assert_eq!(child.token(S).await.unwrap_err().cause, Cause::LoginRequired);
-    assert_eq!(child.status().last_error, Some("there is no refresh token, or it is dead".to_owned()));
+    let words = "a person has to make a new refresh token and set `refresh_token` of [tokens.shop] to it: ";
+    assert!(child.status().last_error.unwrap().starts_with(words), "{:?}", child.status());
+    assert_eq!(child.token(S).await.unwrap_err().retry_after, None, "no time is known");
     assert_eq!((fake.count(), bank_fake.count()), (0, 0));
 }
 

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::{
     clock::Clock,
-    oauth::{Failure, Fault, Grant, Granted, Identity, Start},
+    oauth::{Failure, Fault, Grant, Granted, Identity, Login, Start},
     secret::{Secret, SecretError},
     telemetry::TokenMetrics,
 };
@@ -53,6 +53,8 @@ pub(super) struct Fake {
     pub chain: &'static str,
     pub endpoint: Option<&'static str>,
     pub can_start: bool,
+    /// A grant that a person logs in for, whose way of it this one shows.
+    pub login: Option<Arc<dyn Grant>>,
     pub first: Option<&'static str>,
     /// How long an answer takes.
     pub takes: Duration,
@@ -70,6 +72,7 @@ impl Fake {
             chain: "id.example-00",
             endpoint: Some("https://id.example/token"),
             can_start: true,
+            login: None,
             first: None,
             takes: Duration::ZERO,
             stamp: Mutex::default(),
@@ -120,6 +123,10 @@ impl Grant for Fake {
 
     fn endpoint(&self) -> Option<&str> {
         self.endpoint
+    }
+
+    fn login(&self) -> Option<Login<'_>> {
+        self.login.as_ref()?.login()
     }
 
     fn can_start(&self) -> bool {
