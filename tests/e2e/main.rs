@@ -16,6 +16,7 @@ mod entrances;
 mod first_request;
 mod listeners;
 mod load;
+mod login_required;
 mod logs;
 mod memory;
 mod odd_answers;

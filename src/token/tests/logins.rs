@@ -126,6 +126,26 @@ async fn r143_a_login_in_the_middle_of_another_process_s_refresh_is_not_lost() {
     assert!(engine.shutdown(10 * S).await);
 }
 
+#[tokio::test]
+async fn r144_a_logout_of_what_was_damaged_ends_the_configured_refresh_token_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    for end in ["json", "json.previous"] {
+        drop(open(&path));
+        fs::write(path.join(format!("{CHAIN}.{end}")), "secret-but-torn").unwrap();
+    }
+    login::forget(&open(&path), &chain()).await.unwrap();
+    assert!(stored(&open(&path)).await.is_logged_out());
+    for (first, sent) in [("r0", 0), ("r0", 0), ("another", 1)] {
+        let answer = |_, _| Ok(with_refresh("t", 3600 * S, "next"));
+        let fake = Arc::new(Fake { can_start: false, first: Some(first), ..Fake::new(answer) });
+        let engine = Engine::new(Clock::system(), open(&path), Handle::current());
+        let source = source(&engine, &fake, true, None);
+        assert_eq!((source.token(10 * S).await.is_ok(), fake.count()), (sent == 1, sent), "{first}");
+        assert!(engine.shutdown(10 * S).await);
+    }
+}
+
 /// A grant that a person logs in for; its refreshes are answered by `answer`.
 fn personal(answer: impl Fn(usize, Asked) -> Result<Granted, Failure> + Send + Sync + 'static) -> Arc<Fake> {
     let configuration = r#"

@@ -80,6 +80,23 @@ fn mended(course: &mut Course, _: Moment) {
     course.mended();
 }
 
+fn logged_out(course: &mut Course, _: Moment) {
+    course.logged_out(false, "somebody has logged out");
+}
+
+fn logged_out_of_what_can_start(course: &mut Course, _: Moment) {
+    course.logged_out(true, "somebody has logged out");
+}
+
+fn refresh_now(course: &mut Course, now: Moment) {
+    course.refresh_now(now, false);
+}
+
+fn parent_needs_a_person(course: &mut Course, now: Moment) {
+    let told = Unavailable { cause: Cause::LoginRequired, detail: "the bank".to_owned(), retry_after: None };
+    course.set_back(now, Setback::Parent(told), true, 0.0);
+}
+
 fn begun(course: &mut Course, _: Moment) {
     course.began();
 }
@@ -111,6 +128,19 @@ async fn every_event_leads_where_the_table_says() {
         (&[login], Look, Look, Some(LoginRequired), State::LoginRequired),
         (&[login, mended], Now, Now, None, State::Acquiring),
         (&[login, parent_returned], Look, Look, Some(LoginRequired), State::LoginRequired),
+        (&[granted, logged_out], Look, Look, Some(LoginRequired), State::LoginRequired),
+        (&[unreachable, logged_out], Look, Look, Some(LoginRequired), State::LoginRequired),
+        (&[refused, logged_out], Look, Look, Some(LoginRequired), State::LoginRequired),
+        (&[logged_out, granted], Now, Demand, None, State::Acquiring),
+        (&[granted, logged_out_of_what_can_start], Now, Demand, None, State::Acquiring),
+        (&[unreachable, logged_out_of_what_can_start], In(500), In(500), Some(BackingOff), State::Acquiring),
+        (&[refused, logged_out_of_what_can_start], Look, Demand, Some(Refused), State::Failed),
+        (&[granted, refresh_now], Now, Now, None, State::Acquiring),
+        (&[unreachable, refresh_now], In(500), In(500), Some(BackingOff), State::Acquiring),
+        (&[limited, refresh_now], In(20_000), In(20_000), Some(BackingOff), State::Acquiring),
+        (&[refused, refresh_now], Look, Demand, Some(Refused), State::Failed),
+        (&[login, refresh_now], Look, Look, Some(LoginRequired), State::LoginRequired),
+        (&[parent_needs_a_person], In(30_000), In(30_000), Some(LoginRequired), State::Acquiring),
         (&[parent], In(7000), In(7000), Some(Refused), State::Acquiring),
         (&[parent, parent_returned], Now, Demand, None, State::Acquiring),
         (&[unreachable, parent_returned], In(500), In(500), Some(BackingOff), State::Acquiring),
