@@ -531,6 +531,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_silent_server_does_not_hold_up_a_request_that_a_stale_copy_can_serve() {
+        let server = server(|own| vec![answering(metadata(own)), String::new()]).await;
+        let (issuer, clock) = issuer(&server);
+        issuer.metadata(PATIENCE).await.unwrap();
+        clock.step_ahead(FRESH);
+        let endless = Duration::from_secs(3600);
+        let served = tokio::time::timeout(4 * PATIENCE_WITH_STALE, issuer.metadata(endless)).await;
+        assert!(served.expect("it is not waited for").is_ok());
+        assert_eq!(server.seen().len(), 2, "it was asked");
+    }
+
+    #[tokio::test]
     async fn an_endpoint_may_be_on_another_origin_and_what_is_written_wins() {
         let api = Server::answering([granting(), granting()]).await;
         let named = json!({ "token_endpoint": api.url("/named") });
