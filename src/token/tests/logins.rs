@@ -369,6 +369,21 @@ async fn what_a_source_wrote_itself_is_no_news_and_another_s_recipe_neither() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_takes_the_place_of_a_good_token_also_where_it_is_due_for_its_refresh() {
+    let place = Place::new();
+    let fake = personal(|_, _| fails(Fault::Unreachable));
+    place.log_in(&with_refresh("t", 3600 * S, "r")).await;
+    let source = source(&place.engine(), &fake, true, None);
+    source.token(S).await.unwrap();
+    let asked = place.clock.now();
+    tokio::time::sleep(90 * S).await;
+    let granted = with_refresh("another-account", 100 * S, "of-another");
+    login::keep(&place.store, &chain(), &granted, asked).await.unwrap();
+    assert_eq!(in_a_second(&source).await, Ok("another-account".to_owned()));
+    assert_eq!(fake.last().refresh_token.as_deref(), Some("of-another"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejected_token_does_not_come_back_from_the_store() {
     let place = Place::new();
     let fake = personal(|_, _| fails(Fault::Unreachable));
