@@ -1,11 +1,10 @@
 //! Apicbase: food-service back office.
 //!
-//! Knows the exchange of an authorization code that lives a minute, refresh tokens that stay good, introspection, and
-//! the suppliers' client credentials in JSON. Does not have the pages where a person logs in: [`Kitchen::authorize`] is that person.
+//! Knows that a person logs in and ends with a code that lives a minute, refresh tokens that stay good and refresh an access
+//! token that has expired, introspection, and the suppliers' client credentials in JSON. It has no endpoint to revoke at.
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -13,12 +12,23 @@ use http::{Method, StatusCode, header};
 use serde_json::json;
 
 use super::{
-    Answer, Desk, Grant, Provider, Simulator, State, challenge, resource,
+    Answer, Desk, Grant, Provider, Simulator, State,
+    authorization::{Authorization, Iss},
+    challenge,
+    codes::Binding,
+    resource,
     server::ANY_PORT,
-    tokens::{Standing, fresh},
+    tokens::{Login, Standing, fresh},
     wire::{Call, Parameters, Refusal},
 };
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
+
+/// Where a person's browser is sent.
+pub const AUTHORIZATION_ENDPOINT: &str = "/oauth/authorize/";
+/// The token endpoint's path.
+pub const TOKEN_ENDPOINT: &str = "/oauth/token/";
+/// Where tokens are asked about.
+pub const INTROSPECTION_ENDPOINT: &str = "/oauth/introspect/";
 
 /// The client id of the simulated registration.
 pub const CLIENT_ID: &str = "kitchen-app";
@@ -35,20 +45,7 @@ pub const USERNAME: &str = "chef@kitchen.example";
 #[derive(Clone, Debug)]
 pub struct Apicbase {
     lifetime: Duration,
-    code_lifetime: Duration,
-    codes: Arc<Codes>,
-}
-
-/// The authorization codes that persons hold.
-#[derive(Debug, Default)]
-struct Codes(Mutex<Vec<Code>>);
-
-#[derive(Debug)]
-struct Code {
-    code: String,
-    redirect_uri: Option<String>,
-    scope: Vec<String>,
-    deadline: Deadline,
+    authorization: Authorization,
 }
 
 /// A running Apicbase and the person who logs in at it.
@@ -56,21 +53,23 @@ struct Code {
 pub struct Kitchen {
     /// The provider.
     pub simulator: Simulator,
-    apicbase: Apicbase,
+    authorization: Authorization,
 }
 
 impl Kitchen {
-    /// A person allows `scope`: the code that the browser ends with. `redirect_uri` where one is registered.
+    /// Where a person's browser is sent, without a query.
+    pub fn authorization_endpoint(&self) -> String {
+        self.simulator.url() + AUTHORIZATION_ENDPOINT
+    }
+
+    /// A person allows `scope`, without pages and PKCE: the code that the browser ends with. `redirect_uri` where the request
+    /// named one. [`super::Person`] takes the long way.
     pub fn authorize(&self, scope: &[&str], redirect_uri: Option<&str>) -> String {
-        let code = fresh("code");
-        let entry = Code {
-            code: code.clone(),
-            redirect_uri: redirect_uri.map(str::to_owned),
-            scope: scope.iter().map(|part| (*part).to_owned()).collect(),
-            deadline: Clock::system().now().after(self.apicbase.code_lifetime),
-        };
-        self.apicbase.codes.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        code
+        let redirect_uri = redirect_uri.map(str::to_owned);
+        let binding = Binding { client_id: CLIENT_ID.to_owned(), redirect_uri, challenge: None };
+        let scope = scope.iter().map(|part| (*part).to_owned()).collect();
+        let login = Login { subject: USERNAME.to_owned(), scope };
+        self.authorization.code(binding, login, Clock::system().now())
     }
 }
 
@@ -81,10 +80,12 @@ impl Default for Apicbase {
 }
 
 impl Apicbase {
-    /// With tokens of a week and codes of a minute.
+    /// With tokens of a week and codes of a minute, which a page shows: no redirect URI is registered.
     pub fn new() -> Self {
-        let codes = Arc::default();
-        Self { lifetime: Duration::from_secs(7 * 86_400), code_lifetime: Duration::from_secs(60), codes }
+        let mut authorization = Authorization::new(AUTHORIZATION_ENDPOINT);
+        authorization.client_id = Some(CLIENT_ID.to_owned());
+        authorization.scope_needed = true;
+        Self { lifetime: Duration::from_secs(7 * 86_400), authorization }
     }
 
     /// With tokens of `lifetime`; `expires_in` says its whole seconds.
@@ -97,7 +98,28 @@ impl Apicbase {
     /// With codes of `lifetime`.
     #[must_use]
     pub fn code_lifetime(mut self, lifetime: Duration) -> Self {
-        self.code_lifetime = lifetime;
+        self.authorization.code_lifetime = lifetime;
+        self
+    }
+
+    /// With this redirect URI registered; several may be. One on loopback is good with any port (RFC 8252 section 7.3).
+    #[must_use]
+    pub fn redirect_uri(mut self, uri: &str) -> Self {
+        self.authorization.redirect_uris.push(uri.to_owned());
+        self
+    }
+
+    /// With its URL as `iss` in each authorization response (RFC 9207), which the real one does not send.
+    #[must_use]
+    pub fn iss(mut self) -> Self {
+        self.authorization.iss = Iss::Own(String::new());
+        self
+    }
+
+    /// With this `iss` in each authorization response, as if the answer were another server's.
+    #[must_use]
+    pub fn wrong_iss(mut self, iss: &str) -> Self {
+        self.authorization.iss = Iss::Other(iss.to_owned());
         self
     }
 
@@ -106,37 +128,28 @@ impl Apicbase {
     /// # Errors
     /// No port can be had.
     pub async fn start(self) -> io::Result<Kitchen> {
-        let simulator = Simulator::start(self.clone(), ANY_PORT, State::default()).await?;
-        Ok(Kitchen { simulator, apicbase: self })
-    }
-
-    /// A code is good once (RFC 6749 section 4.1.2), whether the exchange succeeds or not.
-    fn take(&self, code: &str) -> Option<Code> {
-        let mut codes = self.codes.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = codes.iter().position(|held| held.code == code)?;
-        Some(codes.swap_remove(at))
+        let authorization = self.authorization.clone();
+        let simulator = Simulator::start(self, ANY_PORT, State::default()).await?;
+        Ok(Kitchen { simulator, authorization })
     }
 
     fn exchanged(&self, parameters: &Parameters, desk: &mut Desk<'_>) -> Result<Grant, Refusal> {
-        let code = self.take(parameters.needed("code")?).filter(|code| !desk.now.reached(code.deadline));
-        let code = code.ok_or_else(|| Refusal::grant("the code is too old, used or unknown"))?;
-        let given = parameters.one("redirect_uri").filter(|uri| !uri.is_empty());
-        if given != code.redirect_uri.as_deref() {
-            return Err(Refusal::grant("another redirect_uri than the one at the login"));
-        }
+        let login = self.authorization.redeem(parameters, CLIENT_ID, desk)?;
         let refresh_token = fresh("refresh");
-        desk.tokens.begin_chain(&refresh_token, &code.scope);
-        Ok(self.issued(&code.scope, Some(&refresh_token), desk))
+        desk.tokens.begin_chain(&refresh_token, login.clone());
+        let grant = self.issued(&login, Some(&refresh_token), desk);
+        self.authorization.gave(parameters.needed("code")?, &grant.token, Some(&refresh_token));
+        Ok(grant)
     }
 
-    fn issued(&self, scope: &[String], refresh_token: Option<&str>, desk: &mut Desk<'_>) -> Grant {
+    fn issued(&self, login: &Login, refresh_token: Option<&str>, desk: &mut Desk<'_>) -> Grant {
         let token = fresh("apicbase");
-        desk.tokens.issue(&token, "", scope, desk.now, self.lifetime);
+        desk.tokens.issue(&token, &login.subject, &login.scope, desk.now, self.lifetime);
         let mut response = json!({
             "access_token": token,
             "token_type": "Bearer",
             "expires_in": self.lifetime.as_secs(),
-            "scope": scope.join(" "),
+            "scope": login.scope.join(" "),
         });
         if let Some(refresh_token) = refresh_token {
             desk.tokens.bind(&token, refresh_token);
@@ -158,7 +171,7 @@ impl Apicbase {
             "scope": access.scope.join(" "),
             "exp": exp,
             "client_id": CLIENT_ID,
-            "username": USERNAME,
+            "username": access.subject,
         });
         Ok(Answer::json(StatusCode::OK, &content))
     }
@@ -166,7 +179,7 @@ impl Apicbase {
 
 impl Provider for Apicbase {
     fn token_endpoint(&self) -> &'static str {
-        "/oauth/token/"
+        TOKEN_ENDPOINT
     }
 
     /// Suppliers send JSON, everybody else a form.
@@ -190,8 +203,8 @@ impl Provider for Apicbase {
             "refresh_token" => {
                 expect_client(parameters, CLIENT_ID, CLIENT_SECRET)?;
                 let used = parameters.needed("refresh_token")?;
-                let scope = desk.tokens.reuse(used).map_err(|refused| desk.refused(refused))?;
-                Ok(self.issued(&scope, Some(used), desk))
+                let login = desk.tokens.reuse(used).map_err(|refused| desk.refused(refused))?;
+                Ok(self.issued(&login, Some(used), desk))
             }
             "client_credentials" => {
                 expect_client(parameters, SUPPLIER_ID, SUPPLIER_SECRET)?;
@@ -201,14 +214,21 @@ impl Provider for Apicbase {
                 if parameters.needed("scope")? != "supplier" {
                     return Err(Refusal::scope("a supplier's scope is \"supplier\""));
                 }
-                Ok(self.issued(&["supplier".to_owned()], None, desk))
+                Ok(self.issued(&Login::of_nobody(&["supplier".to_owned()]), None, desk))
             }
             other => Err(Refusal::grant_type(other)),
         }
     }
 
+    fn is_endpoint(&self, path: &str) -> bool {
+        path == AUTHORIZATION_ENDPOINT || path == INTROSPECTION_ENDPOINT
+    }
+
     fn api(&self, call: &Call, desk: &mut Desk<'_>) -> Answer {
-        if call.path == "/oauth/introspect/" && call.method == Method::POST {
+        if call.path == AUTHORIZATION_ENDPOINT {
+            return self.authorization.answer(call, desk);
+        }
+        if call.path == INTROSPECTION_ENDPOINT && call.method == Method::POST {
             return Self::introspection(call, desk).unwrap_or_else(Refusal::into_answer);
         }
         if !call.path.starts_with("/api/") {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Answer, Desk, Grant, Provider, Simulator, State,
     server::ANY_PORT,
-    tokens::{Tokens, fresh},
+    tokens::{Login, Tokens, fresh},
     wire::{Call, Parameters, Refusal},
 };
 
@@ -112,7 +112,7 @@ impl AuthorizationServer {
     /// The address is taken.
     pub async fn start(mut self) -> io::Result<Simulator> {
         let mut tokens = Tokens::default();
-        tokens.begin_chain(FIRST_REFRESH_TOKEN, &[]);
+        tokens.begin_chain(FIRST_REFRESH_TOKEN, Login::default());
         let (address, next_token_answers) = (self.address, std::mem::take(&mut self.answers));
         Simulator::start(self, address, State { tokens, next_token_answers, ..State::default() }).await
     }
@@ -159,7 +159,7 @@ impl Provider for AuthorizationServer {
             _ if self.refresh_tokens == RefreshTokens::Never => None,
             _ => {
                 let first = fresh("refresh");
-                desk.tokens.begin_chain(&first, &[]);
+                desk.tokens.begin_chain(&first, Login::default());
                 Some(first)
             }
         };

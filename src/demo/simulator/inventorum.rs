@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{
     Answer, Desk, Grant, Provider, Simulator, State, Unauthorized, resource,
     server::ANY_PORT,
-    tokens::{Access, Tokens, fresh},
+    tokens::{Access, Login, Tokens, fresh},
     wire::{Call, Parameters, Refusal},
 };
 
@@ -71,7 +71,7 @@ impl Inventorum {
     /// No port can be had.
     pub async fn start(self) -> io::Result<Simulator> {
         let mut tokens = Tokens::default();
-        tokens.begin_chain(FIRST_REFRESH_TOKEN, &[]);
+        tokens.begin_chain(FIRST_REFRESH_TOKEN, Login::default());
         Simulator::start(self, ANY_PORT, State { tokens, ..State::default() }).await
     }
 
@@ -130,7 +130,7 @@ impl Provider for Inventorum {
                 if given != (USERNAME, PASSWORD) {
                     return Err(Refusal::grant("no such user, or another password"));
                 }
-                desk.tokens.begin_chain(&next, &[]);
+                desk.tokens.begin_chain(&next, Login::default());
             }
             other => return Err(Refusal::grant_type(other)),
         }

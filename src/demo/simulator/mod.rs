@@ -21,10 +21,15 @@ use crate::clock::{Clock, Deadline, Moment};
 
 pub mod answer;
 pub mod apicbase;
+mod authorization;
 pub mod authorization_server;
+mod browser;
+pub mod codes;
 pub mod cybrid;
 pub mod cymbio;
 pub mod inventorum;
+mod pages;
+pub mod person;
 pub mod record;
 pub mod resource_server;
 pub mod server;
@@ -38,6 +43,7 @@ pub use authorization_server::AuthorizationServer;
 pub use cybrid::Cybrid;
 pub use cymbio::Cymbio;
 pub use inventorum::Inventorum;
+pub use person::Person;
 pub use record::{ApiRequest, Counts, Outcome, TokenRequest};
 pub use resource_server::{ResourceServer, Resources};
 pub use shopware::Shopware;
@@ -63,6 +69,12 @@ trait Provider: Send + Sync + 'static {
     fn limited(&self) -> Answer {
         let error = json!({ "error": "rate_limited", "error_description": "too many requests" });
         Answer::json(StatusCode::TOO_MANY_REQUESTS, &error)
+    }
+
+    /// Whether a path, not the token endpoint's, is the authorization server's rather than the API's.
+    fn is_endpoint(&self, path: &str) -> bool {
+        let _ = path;
+        false
     }
 
     /// Every other request.
@@ -219,6 +231,13 @@ impl Simulator {
         self.shared.state().record.api_requests().cloned().collect()
     }
 
+    /// The requests to `path` of the authorization server, which is not its token endpoint; the oldest first, of the last
+    /// ten thousand.
+    pub fn endpoint_requests(&self, path: &str) -> Vec<ApiRequest> {
+        let state = self.shared.state();
+        state.record.endpoint_requests().filter(|request| request.call.path == path).cloned().collect()
+    }
+
     /// The access tokens that are good now, the oldest first.
     pub fn active_tokens(&self) -> Vec<String> {
         let now = self.shared.clock.now();
@@ -371,7 +390,11 @@ fn api_answer(provider: &impl Provider, state: &mut State, call: Call) -> Answer
         let State { tokens, record, .. } = state;
         provider.api(&call, &mut Desk { tokens, record, now: call.at })
     };
-    state.record.api_request(ApiRequest { status: answer.code(), call });
+    let request = ApiRequest { status: answer.code(), call };
+    match provider.is_endpoint(&request.call.path) {
+        true => state.record.endpoint_request(request),
+        false => state.record.api_request(request),
+    }
     answer
 }
 

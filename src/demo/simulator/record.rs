@@ -45,7 +45,7 @@ pub enum Outcome {
     Scripted,
 }
 
-/// A request to the API.
+/// A request to the API, or to a page or endpoint of the authorization server that grants no token.
 #[derive(Clone, Debug)]
 pub struct ApiRequest {
     /// As it came.
@@ -69,6 +69,10 @@ pub struct Counts {
     pub dead_refresh_tokens_seen: u64,
     /// Refresh tokens that were never issued.
     pub unknown_refresh_tokens_seen: u64,
+    /// Times that a person allowed what a client asked for.
+    pub logins: u64,
+    /// Authorization codes presented a second time.
+    pub used_codes_seen: u64,
     /// Requests to the API.
     pub api_requests: u64,
     /// Access tokens presented after their end.
@@ -87,6 +91,7 @@ pub struct Record {
     /// How often what happened, from the first request on.
     pub counts: Counts,
     tokens: VecDeque<TokenRequest>,
+    endpoints: VecDeque<ApiRequest>,
     api: VecDeque<ApiRequest>,
 }
 
@@ -103,6 +108,11 @@ impl Record {
         keep(&mut self.tokens, request);
     }
 
+    /// Keeps a request to the authorization server that was not for a token.
+    pub fn endpoint_request(&mut self, request: ApiRequest) {
+        keep(&mut self.endpoints, request);
+    }
+
     /// Keeps a request to the API.
     pub fn api_request(&mut self, request: ApiRequest) {
         self.counts.api_requests += 1;
@@ -112,6 +122,11 @@ impl Record {
     /// The requests for tokens, the oldest first.
     pub fn token_requests(&self) -> impl DoubleEndedIterator<Item = &TokenRequest> {
         self.tokens.iter()
+    }
+
+    /// The requests to the authorization server that were not for a token, the oldest first.
+    pub fn endpoint_requests(&self) -> impl DoubleEndedIterator<Item = &ApiRequest> {
+        self.endpoints.iter()
     }
 
     /// The requests to the API, the oldest first.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Answer, Desk, Grant, Provider, Simulator, State, challenge, resource,
     server::ANY_PORT,
-    tokens::fresh,
+    tokens::{Login, fresh},
     wire::{Call, Parameters, Refusal},
 };
 
@@ -102,14 +102,14 @@ impl Provider for Shopware {
                     return Err(Refusal::grant("no such user, or another password"));
                 }
                 let (first, scope) = (fresh("refresh"), ["write".to_owned()]);
-                desk.tokens.begin_chain(&first, &scope);
+                desk.tokens.begin_chain(&first, Login::of_nobody(&scope));
                 Ok(self.issued(&scope, Some(&first), desk))
             }
             ("refresh_token", ADMINISTRATION) => {
                 let next = fresh("refresh");
                 let used = parameters.needed("refresh_token")?;
-                let scope = desk.tokens.rotate(used, &next).map_err(|refused| desk.refused(refused))?;
-                Ok(self.issued(&scope, Some(&next), desk))
+                let rotated = desk.tokens.rotate(used, &next).map_err(|refused| desk.refused(refused))?;
+                Ok(self.issued(&rotated.scope, Some(&next), desk))
             }
             ("client_credentials" | "password" | "refresh_token", _) => {
                 Err(Refusal::client("no such client, or not for this grant"))

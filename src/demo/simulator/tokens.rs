@@ -34,8 +34,24 @@ pub struct Access {
 #[derive(Debug)]
 struct Chain {
     current: String,
-    scope: Vec<String>,
+    login: Login,
     dead: bool,
+}
+
+/// What a chain of refresh tokens stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// Who logged in; empty where nobody is named.
+    pub subject: String,
+    /// What was allowed.
+    pub scope: Vec<String>,
+}
+
+impl Login {
+    /// Of nobody in particular.
+    pub fn of_nobody(scope: &[String]) -> Self {
+        Self { subject: String::new(), scope: scope.to_vec() }
+    }
 }
 
 /// What is known of an access token that was presented.
@@ -83,29 +99,29 @@ impl Tokens {
     }
 
     /// Begins a chain with `refresh_token`.
-    pub fn begin_chain(&mut self, refresh_token: &str, scope: &[String]) {
-        let chain = Chain { current: refresh_token.to_owned(), scope: scope.to_vec(), dead: false };
+    pub fn begin_chain(&mut self, refresh_token: &str, login: Login) {
+        let chain = Chain { current: refresh_token.to_owned(), login, dead: false };
         self.refresh.insert(refresh_token.to_owned(), self.chains.len());
         self.chains.push(chain);
     }
 
-    /// Uses `refresh_token` up and puts `next` in its place. The scope of the chain.
+    /// Uses `refresh_token` up and puts `next` in its place. What the chain stands for.
     ///
     /// # Errors
     /// It is not the chain's current one. One that was used before kills the chain: what it led to is taken back.
-    pub fn rotate(&mut self, refresh_token: &str, next: &str) -> Result<Vec<String>, Refused> {
+    pub fn rotate(&mut self, refresh_token: &str, next: &str) -> Result<Login, Refused> {
         let chain = self.living_chain(refresh_token)?;
         self.chains[chain].current = next.to_owned();
         self.refresh.insert(next.to_owned(), chain);
-        Ok(self.chains[chain].scope.clone())
+        Ok(self.chains[chain].login.clone())
     }
 
-    /// The scope of the chain of `refresh_token`, which stays good.
+    /// What the chain of `refresh_token` stands for; the refresh token stays good.
     ///
     /// # Errors
     /// As [`Tokens::rotate`].
-    pub fn reuse(&mut self, refresh_token: &str) -> Result<Vec<String>, Refused> {
-        self.living_chain(refresh_token).map(|chain| self.chains[chain].scope.clone())
+    pub fn reuse(&mut self, refresh_token: &str) -> Result<Login, Refused> {
+        self.living_chain(refresh_token).map(|chain| self.chains[chain].login.clone())
     }
 
     /// What is known of `token` at `now`.
@@ -125,6 +141,15 @@ impl Tokens {
             access.revoked = true;
         }
         alive
+    }
+
+    /// Kills the chain that `refresh_token` belongs to, and takes back what it led to. Whether there is such a chain.
+    pub fn end_chain(&mut self, refresh_token: &str) -> bool {
+        let chain = self.refresh.get(refresh_token).copied();
+        if let Some(index) = chain {
+            self.kill(index);
+        }
+        chain.is_some()
     }
 
     /// The access tokens that are good at `now`, the oldest first.
@@ -149,15 +174,19 @@ impl Tokens {
 
     fn living_chain(&mut self, refresh_token: &str) -> Result<usize, Refused> {
         let index = *self.refresh.get(refresh_token).ok_or(Refused::Unknown)?;
-        let chain = &mut self.chains[index];
+        let chain = &self.chains[index];
         if !chain.dead && chain.current == refresh_token {
             return Ok(index);
         }
-        chain.dead = true;
+        self.kill(index);
+        Err(Refused::Dead)
+    }
+
+    fn kill(&mut self, index: usize) {
+        self.chains[index].dead = true;
         for access in self.access.values_mut().filter(|access| access.chain == Some(index)) {
             access.revoked = true;
         }
-        Err(Refused::Dead)
     }
 }
 

@@ -90,6 +90,17 @@ impl Call {
         Some((form_decoded(id)?, form_decoded(secret)?))
     }
 
+    /// The parameters of the query, repeated ones and all.
+    pub fn query(&self) -> Vec<(String, String)> {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    /// `http://` and the host that it was sent to: what a server behind one port takes for its own address.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.field(&header::HOST).unwrap_or_default())
+    }
+
     /// The parameters of a form body.
     ///
     /// # Errors
@@ -212,6 +223,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "invalid_scope", description)
     }
 
+    /// An error of another kind, as a 400.
+    pub fn other(error: &'static str, description: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, description)
+    }
+
     /// `unsupported_grant_type`.
     pub fn grant_type(grant_type: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", &format!("not {grant_type} here"))
@@ -223,7 +239,11 @@ impl Refusal {
 
     /// As the answer it is.
     pub fn into_answer(self) -> Answer {
-        Answer::oauth_error(self.status, self.error, &self.description)
+        let answer = Answer::oauth_error(self.status, self.error, &self.description);
+        match self.status {
+            StatusCode::UNAUTHORIZED => answer.field(header::WWW_AUTHENTICATE, "Basic realm=\"simulator\""),
+            _ => answer,
+        }
     }
 }
 

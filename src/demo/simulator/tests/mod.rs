@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use super::{apicbase::SUPPLIER_ID, apicbase::SUPPLIER_SECRET, *};
+use super::*;
 use crate::demo::application::Application;
+
+mod apicbase;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -287,63 +289,6 @@ async fn cymbio_wants_the_login_along_and_a_scope_that_allows() {
     let plain = Cymbio::new().without_login().start().await.unwrap();
     let granted = post(plain.address(), "/oauth/token", &[("content-type", FORM)], &client).await;
     assert_eq!(granted.status(), 200);
-}
-
-fn apicbase_form(rest: &str) -> String {
-    format!("client_id={}&client_secret={}&{rest}", apicbase::CLIENT_ID, apicbase::CLIENT_SECRET)
-}
-
-async fn apicbase_post(kitchen: &apicbase::Kitchen, path: &str, rest: &str) -> Response<Bytes> {
-    post(kitchen.simulator.address(), path, &[("content-type", FORM)], &apicbase_form(rest)).await
-}
-
-#[tokio::test]
-async fn an_apicbase_code_is_good_once_and_for_a_minute() {
-    let kitchen = Apicbase::new().start().await.unwrap();
-    let exchange = |code: &str| format!("grant_type=authorization_code&redirect_uri=&code={code}");
-    let code = kitchen.authorize(&["library", "stock"], None);
-    let granted = apicbase_post(&kitchen, "/oauth/token/", &exchange(&code)).await;
-    assert_eq!(member(&granted, "scope"), "library stock");
-    let again = apicbase_post(&kitchen, "/oauth/token/", &exchange(&code)).await;
-    assert_eq!(member(&again, "error"), "invalid_grant");
-    let elsewhere = kitchen.authorize(&["library"], Some("http://127.0.0.1:1/callback"));
-    let mismatch = apicbase_post(&kitchen, "/oauth/token/", &exchange(&elsewhere)).await;
-    assert_eq!(member(&mismatch, "error"), "invalid_grant");
-    let hasty = Apicbase::new().code_lifetime(Duration::ZERO).start().await.unwrap();
-    let late = apicbase_post(&hasty, "/oauth/token/", &exchange(&hasty.authorize(&["library"], None))).await;
-    assert_eq!(member(&late, "error"), "invalid_grant");
-    let kept = format!("grant_type=refresh_token&refresh_token={}", member(&granted, "refresh_token"));
-    for _ in 0..2 {
-        assert_eq!(apicbase_post(&kitchen, "/oauth/token/", &kept).await.status(), 200);
-    }
-}
-
-#[tokio::test]
-async fn apicbase_introspects_and_serves_suppliers_in_json() {
-    let kitchen = Apicbase::new().start().await.unwrap();
-    let at = kitchen.simulator.address();
-    let code = kitchen.authorize(&["library"], None);
-    let exchange = format!("grant_type=authorization_code&code={code}");
-    let granted = apicbase_post(&kitchen, "/oauth/token/", &exchange).await;
-    let (token, refresh) = (member(&granted, "access_token"), member(&granted, "refresh_token"));
-    let active =
-        apicbase_post(&kitchen, "/oauth/introspect/", &format!("token={token}&refresh_token={refresh}"))
-            .await;
-    assert_eq!(value(&active)["active"], true);
-    let dead = apicbase_post(&kitchen, "/oauth/introspect/", "token=nothing&refresh_token=x").await;
-    assert_eq!(value(&dead), json!({ "active": false }));
-    let supplier = json!({
-        "grant_type": "client_credentials",
-        "client_id": SUPPLIER_ID,
-        "client_secret": SUPPLIER_SECRET,
-        "scope": "supplier",
-    });
-    let granted = post(at, "/oauth/token/", &[("content-type", JSON)], &supplier.to_string()).await;
-    assert_eq!(member(&granted, "scope"), "supplier");
-    let form = format!(
-        "grant_type=client_credentials&client_id={SUPPLIER_ID}&client_secret={SUPPLIER_SECRET}&scope=supplier"
-    );
-    assert_eq!(post(at, "/oauth/token/", &[("content-type", FORM)], &form).await.status(), 400);
 }
 
 async fn any_grant(at: SocketAddr, rest: &str) -> Response<Bytes> {
