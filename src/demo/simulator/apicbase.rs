@@ -3,10 +3,7 @@
 //! Knows that a person logs in and ends with a code that lives a minute, refresh tokens that stay good and refresh an access
 //! token that has expired, introspection, and the suppliers' client credentials in JSON. It has no endpoint to revoke at.
 
-use std::{
-    io,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{io, time::Duration};
 
 use http::{Method, StatusCode, header};
 use serde_json::json;
@@ -17,6 +14,7 @@ use super::{
     challenge,
     codes::Binding,
     resource,
+    revocation::told,
     server::ANY_PORT,
     tokens::{Login, Standing, fresh},
     wire::{Call, Parameters, Refusal},
@@ -165,15 +163,7 @@ impl Apicbase {
         let Standing::Alive(access) = desk.tokens.standing(parameters.needed("token")?, desk.now) else {
             return Ok(Answer::json(StatusCode::OK, &json!({ "active": false })));
         };
-        let exp = access.deadline.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let content = json!({
-            "active": true,
-            "scope": access.scope.join(" "),
-            "exp": exp,
-            "client_id": CLIENT_ID,
-            "username": access.subject,
-        });
-        Ok(Answer::json(StatusCode::OK, &content))
+        Ok(Answer::json(StatusCode::OK, &told(&access, CLIENT_ID)))
     }
 }
 

@@ -281,7 +281,7 @@ fn loopback_without_port(uri: &str) -> Option<(&str, &str)> {
 }
 
 /// RFC 6749 section 3.3.
-fn scope_tokens(scope: &str) -> Result<Vec<String>, Refusal> {
+pub(super) fn scope_tokens(scope: &str) -> Result<Vec<String>, Refusal> {
     let allowed = |octet: u8| matches!(octet, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     let tokens: Vec<_> = scope.split(' ').map(str::to_owned).collect();
     match tokens.iter().all(|token| !token.is_empty() && token.bytes().all(allowed)) {

@@ -1,22 +1,38 @@
 //! An authorization server of no provider: it answers as it is told.
 //!
 //! Knows every grant a token endpoint may be asked for, in a form or in JSON, and takes anybody unless told whom. Scripts
-//! come first; without one it grants. Does not serve an API: that is the resource server's.
+//! come first; without one it grants. A person's pages, metadata, revocation and introspection are there where they are
+//! switched on, and are strict then. Does not serve an API: that is the resource server's.
 
 use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
-use http::{StatusCode, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
-    Answer, Desk, Grant, Provider, Simulator, State,
+    Answer, Simulator, State,
+    authorization::{Authorization, Iss},
+    clients::Client,
+    device::Devices,
+    metadata::Metadata,
+    revocation::Revocable,
     server::ANY_PORT,
-    tokens::{Login, Tokens, fresh},
-    wire::{Call, Parameters, Refusal},
+    tokens::{Login, Tokens},
 };
+
+mod rules;
 
 /// The token endpoint's path.
 pub const TOKEN_ENDPOINT: &str = "/token";
+/// Where a person's browser is sent.
+pub const AUTHORIZATION_ENDPOINT: &str = "/authorize";
+/// Where a device asks for a user code.
+pub const DEVICE_AUTHORIZATION_ENDPOINT: &str = "/device_authorization";
+/// Where a person enters it.
+pub const VERIFICATION_PAGE: &str = "/device";
+/// Where tokens are taken back.
+pub const REVOCATION_ENDPOINT: &str = "/revoke";
+/// Where tokens are asked about.
+pub const INTROSPECTION_ENDPOINT: &str = "/introspect";
 /// A refresh token that is good from the start.
 pub const FIRST_REFRESH_TOKEN: &str = "first-refresh-token";
 
@@ -25,7 +41,12 @@ pub const FIRST_REFRESH_TOKEN: &str = "first-refresh-token";
 pub struct AuthorizationServer {
     lifetime: Duration,
     refresh_tokens: RefreshTokens,
-    client: Option<(String, String)>,
+    client: Client,
+    authorization: Option<Authorization>,
+    devices: Option<Devices>,
+    metadata: Option<Metadata>,
+    revocation: Option<Revocable>,
+    introspection: bool,
     members: Map<String, Value>,
     answers: VecDeque<Answer>,
     address: SocketAddr,
@@ -50,7 +71,12 @@ impl AuthorizationServer {
         Self {
             lifetime: Duration::from_secs(300),
             refresh_tokens: RefreshTokens::Never,
-            client: None,
+            client: Client::Anybody,
+            authorization: None,
+            devices: None,
+            metadata: None,
+            revocation: None,
+            introspection: false,
             members: Map::new(),
             answers: VecDeque::new(),
             address: ANY_PORT,
@@ -81,7 +107,109 @@ impl AuthorizationServer {
     /// Only this client, by Basic or in the body, and never both.
     #[must_use]
     pub fn client(mut self, id: &str, secret: &str) -> Self {
-        self.client = Some((id.to_owned(), secret.to_owned()));
+        self.client = Client::Confidential { id: id.to_owned(), secret: secret.to_owned() };
+        self
+    }
+
+    /// Only this client, which has no secret and says its id in the body.
+    #[must_use]
+    pub fn public_client(mut self, id: &str) -> Self {
+        self.client = Client::Public { id: id.to_owned() };
+        self
+    }
+
+    /// With an authorization endpoint (RFC 6749 section 3.1) whose page shows the code, unless a redirect URI is registered.
+    #[must_use]
+    pub fn authorizing(mut self) -> Self {
+        self.authorization();
+        self
+    }
+
+    /// With an authorization endpoint at which this redirect URI is registered; several may be. One on loopback is good with
+    /// any port (RFC 8252 section 7.3).
+    #[must_use]
+    pub fn redirect_uri(mut self, uri: &str) -> Self {
+        self.authorization().redirect_uris.push(uri.to_owned());
+        self
+    }
+
+    /// With an authorization endpoint whose codes live this long rather than a minute.
+    #[must_use]
+    pub fn code_lifetime(mut self, lifetime: Duration) -> Self {
+        self.authorization().code_lifetime = lifetime;
+        self
+    }
+
+    /// With an authorization endpoint that refuses a request without a PKCE challenge.
+    #[must_use]
+    pub fn requiring_pkce(mut self) -> Self {
+        self.authorization().challenge_needed = true;
+        self
+    }
+
+    /// With an authorization endpoint that names the issuer in each response (RFC 9207), and metadata that says so.
+    #[must_use]
+    pub fn iss(mut self) -> Self {
+        self.authorization().iss = Iss::Own(String::new());
+        self
+    }
+
+    /// With an authorization endpoint that names this issuer, as if the response were another server's.
+    #[must_use]
+    pub fn wrong_iss(mut self, iss: &str) -> Self {
+        self.authorization().iss = Iss::Other(iss.to_owned());
+        self
+    }
+
+    /// With device authorization (RFC 8628): every device is held to `interval` (whole seconds are said), and its codes live
+    /// for `lifetime`.
+    #[must_use]
+    pub fn device_authorization(mut self, interval: Duration, lifetime: Duration) -> Self {
+        let devices = self.devices();
+        (devices.interval, devices.lifetime) = (interval, lifetime);
+        self
+    }
+
+    /// With device authorization whose responses have this member, in the place of their own; null leaves it out.
+    #[must_use]
+    pub fn device_member(mut self, name: &str, value: Value) -> Self {
+        self.devices().members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With a metadata document (RFC 8414) that names what is switched on; its issuer is `http://HOST:PORT` and this path,
+    /// which is empty or begins with a slash.
+    #[must_use]
+    pub fn metadata(mut self, issuer_path: &str) -> Self {
+        issuer_path.clone_into(&mut self.described().issuer_path);
+        self
+    }
+
+    /// With a metadata document that has this member, in the place of its own (the issuer included); null leaves it out.
+    #[must_use]
+    pub fn metadata_member(mut self, name: &str, value: Value) -> Self {
+        self.described().members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With a revocation endpoint (RFC 7009). A refresh token takes its access tokens along.
+    #[must_use]
+    pub fn revocation(mut self) -> Self {
+        self.revocation = Some(Revocable::All);
+        self
+    }
+
+    /// With a revocation endpoint that knows refresh tokens alone, and says `unsupported_token_type` to others.
+    #[must_use]
+    pub fn revocation_of_refresh_tokens(mut self) -> Self {
+        self.revocation = Some(Revocable::RefreshTokens);
+        self
+    }
+
+    /// With an introspection endpoint (RFC 7662), for a client that authenticates.
+    #[must_use]
+    pub fn introspection(mut self) -> Self {
+        self.introspection = true;
         self
     }
 
@@ -113,76 +241,25 @@ impl AuthorizationServer {
     pub async fn start(mut self) -> io::Result<Simulator> {
         let mut tokens = Tokens::default();
         tokens.begin_chain(FIRST_REFRESH_TOKEN, Login::default());
+        if let Some(authorization) = &mut self.authorization {
+            authorization.client_id = self.client.id().map(str::to_owned);
+            if let (Iss::Own(path), Some(metadata)) = (&mut authorization.iss, &self.metadata) {
+                path.clone_from(&metadata.issuer_path);
+            }
+        }
         let (address, next_token_answers) = (self.address, std::mem::take(&mut self.answers));
         Simulator::start(self, address, State { tokens, next_token_answers, ..State::default() }).await
     }
 
-    fn expect_client(&self, call: &Call, parameters: &Parameters) -> Result<(), Refusal> {
-        let Some((id, secret)) = &self.client else { return Ok(()) };
-        let body = parameters.one("client_id").zip(parameters.one("client_secret"));
-        let body = body.map(|(id, secret)| (id.to_owned(), secret.to_owned()));
-        let given = match (call.basic(), body) {
-            (Some(_), Some(_)) => return Err(Refusal::request("two client authentications at once")),
-            (basic, body) => basic.or(body),
-        };
-        match given.is_some_and(|given| given == (id.clone(), secret.clone())) {
-            true => Ok(()),
-            false => Err(Refusal::client("no such client, or another secret")),
-        }
+    fn authorization(&mut self) -> &mut Authorization {
+        self.authorization.get_or_insert_with(|| Authorization::new(AUTHORIZATION_ENDPOINT))
     }
 
-    fn refreshed(&self, parameters: &Parameters, desk: &mut Desk<'_>) -> Result<Option<String>, Refusal> {
-        let used = parameters.needed("refresh_token")?;
-        if self.refresh_tokens == RefreshTokens::Rotated {
-            let next = fresh("refresh");
-            desk.tokens.rotate(used, &next).map_err(|refused| desk.refused(refused))?;
-            return Ok(Some(next));
-        }
-        desk.tokens.reuse(used).map_err(|refused| desk.refused(refused))?;
-        Ok(None)
-    }
-}
-
-impl Provider for AuthorizationServer {
-    fn token_endpoint(&self) -> &'static str {
-        TOKEN_ENDPOINT
+    fn devices(&mut self) -> &mut Devices {
+        self.devices.get_or_insert_with(|| Devices::new(VERIFICATION_PAGE))
     }
 
-    fn parameters(&self, call: &Call) -> Result<Parameters, Refusal> {
-        call.json().or_else(|_| call.form())
-    }
-
-    fn grant(&self, call: &Call, parameters: &Parameters, desk: &mut Desk<'_>) -> Result<Grant, Refusal> {
-        self.expect_client(call, parameters)?;
-        let refresh_token = match parameters.needed("grant_type")? {
-            "refresh_token" => self.refreshed(parameters, desk)?,
-            _ if self.refresh_tokens == RefreshTokens::Never => None,
-            _ => {
-                let first = fresh("refresh");
-                desk.tokens.begin_chain(&first, Login::default());
-                Some(first)
-            }
-        };
-        let token = fresh("token");
-        desk.tokens.issue(&token, "", &[], desk.now, self.lifetime);
-        let mut response =
-            json!({ "access_token": token, "token_type": "Bearer", "expires_in": self.lifetime.as_secs() });
-        if let Some(refresh_token) = refresh_token {
-            desk.tokens.bind(&token, &refresh_token);
-            response["refresh_token"] = json!(refresh_token);
-        }
-        for (name, value) in &self.members {
-            response[name] = value.clone();
-        }
-        if let Value::Object(members) = &mut response {
-            members.retain(|_, value| !value.is_null());
-        }
-        Ok(Grant::new(token, response))
-    }
-
-    fn api(&self, _: &Call, _: &mut Desk<'_>) -> Answer {
-        Answer::status(StatusCode::NOT_FOUND)
-            .field(header::CONTENT_TYPE, "text/plain")
-            .content("only /token is served here")
+    fn described(&mut self) -> &mut Metadata {
+        self.metadata.get_or_insert_default()
     }
 }

@@ -6,8 +6,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,14 +22,19 @@ pub mod apicbase;
 mod authorization;
 pub mod authorization_server;
 mod browser;
+mod clients;
 pub mod codes;
 pub mod cybrid;
 pub mod cymbio;
+mod device;
 pub mod inventorum;
+mod metadata;
 mod pages;
 pub mod person;
 pub mod record;
 pub mod resource_server;
+mod revocation;
+mod running;
 pub mod server;
 pub mod shopware;
 pub mod tokens;
@@ -46,11 +49,11 @@ pub use inventorum::Inventorum;
 pub use person::Person;
 pub use record::{ApiRequest, Counts, Outcome, TokenRequest};
 pub use resource_server::{ResourceServer, Resources};
+pub use running::Simulator;
 pub use shopware::Shopware;
 
 use answer::Reply;
 use record::Record;
-use server::Server;
 use tokens::{Access, Refused, Standing, Tokens};
 use wire::{Call, Parameters, Refusal};
 
@@ -138,13 +141,6 @@ impl Desk<'_> {
     }
 }
 
-/// A running provider. Dropping it closes its port.
-#[derive(Debug)]
-pub struct Simulator {
-    server: Server,
-    shared: Arc<Shared>,
-}
-
 /// What requests and the test (or the tour) share.
 #[derive(Debug)]
 struct Shared {
@@ -164,6 +160,7 @@ struct State {
     failing: Option<Answer>,
     next_token_answers: VecDeque<Answer>,
     next_answers: VecDeque<(String, Answer)>,
+    failing_paths: Vec<(String, Answer)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -184,146 +181,6 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Simulator {
-    /// Puts a provider's rules behind a port.
-    async fn start(provider: impl Provider, address: SocketAddr, state: State) -> io::Result<Self> {
-        let shared = Shared::new(state);
-        let (provider, served) = (Arc::new(provider), Arc::clone(&shared));
-        let service = move |request| respond(Arc::clone(&provider), Arc::clone(&served), request);
-        Ok(Self { server: Server::start(address, service).await?, shared })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// How many connections were accepted.
-    pub fn connections(&self) -> u64 {
-        self.server.connections()
-    }
-
-    /// How many of them are open.
-    pub fn open_connections(&self) -> usize {
-        self.server.open_connections()
-    }
-
-    /// How often what happened.
-    pub fn counts(&self) -> Counts {
-        self.shared.state().record.counts
-    }
-
-    /// The requests for tokens, the oldest first, the last ten thousand.
-    pub fn token_requests(&self) -> Vec<TokenRequest> {
-        self.shared.state().record.token_requests().cloned().collect()
-    }
-
-    /// The requests to the API, the oldest first, the last ten thousand.
-    pub fn api_requests(&self) -> Vec<ApiRequest> {
-        self.shared.state().record.api_requests().cloned().collect()
-    }
-
-    /// The requests to `path` of the authorization server, which is not its token endpoint; the oldest first, of the last
-    /// ten thousand.
-    pub fn endpoint_requests(&self, path: &str) -> Vec<ApiRequest> {
-        let state = self.shared.state();
-        state.record.endpoint_requests().filter(|request| request.call.path == path).cloned().collect()
-    }
-
-    /// The access tokens that are good now, the oldest first.
-    pub fn active_tokens(&self) -> Vec<String> {
-        let now = self.shared.clock.now();
-        self.shared.state().tokens.active(now)
-    }
-
-    /// The refresh tokens that are good now.
-    pub fn active_refresh_tokens(&self) -> Vec<String> {
-        self.shared.state().tokens.active_refresh_tokens()
-    }
-
-    /// Takes one access token back. Whether it was alive.
-    pub fn revoke(&self, token: &str) -> bool {
-        let now = self.shared.clock.now();
-        self.shared.state().tokens.revoke(token, now)
-    }
-
-    /// Takes every access token back; refresh tokens stay good. How many were alive.
-    pub fn revoke_all(&self) -> usize {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.state();
-        let active = state.tokens.active(now);
-        active.iter().filter(|token| state.tokens.revoke(token, now)).count()
-    }
-
-    /// Kills every refresh token; access tokens stay good.
-    pub fn end_logins(&self) {
-        self.shared.state().tokens.end_chains();
-    }
-
-    /// Turns token requests away as too many, with `retry_after` in whole seconds where one is given.
-    pub fn limit_token_endpoint(&self, span: Duration, retry_after: Option<Duration>) {
-        let until = self.shared.clock.now().after(span);
-        self.shared.state().limit = Some(Limit { until, retry_after });
-    }
-
-    /// Ends a limit before its time.
-    pub fn lift_limit(&self) {
-        self.shared.state().limit = None;
-    }
-
-    /// Answers token requests with `answer` until [`Simulator::mend_token_endpoint`].
-    pub fn fail_token_endpoint(&self, answer: Answer) {
-        self.shared.state().failing = Some(answer);
-    }
-
-    /// Ends what [`Simulator::fail_token_endpoint`] began.
-    pub fn mend_token_endpoint(&self) {
-        self.shared.state().failing = None;
-    }
-
-    /// Answers the next token request with `answer`; several queue up.
-    pub fn answer_next_token_request(&self, answer: Answer) {
-        self.shared.state().next_token_answers.push_back(answer);
-    }
-
-    /// Answers the next other request whose path begins with `prefix` with `answer`, whatever token it carries; several
-    /// queue up.
-    pub fn answer_next(&self, prefix: &str, answer: Answer) {
-        self.shared.state().next_answers.push_back((prefix.to_owned(), answer));
-    }
-
-    /// Lets token requests wait before they are looked at. One whose client hangs up meanwhile never is: nothing is granted,
-    /// and no refresh token rotates.
-    pub fn hold_token_requests(&self) {
-        self.shared.barred.send_replace(true);
-    }
-
-    /// How many token requests wait.
-    pub fn token_requests_waiting(&self) -> usize {
-        self.shared.barred.receiver_count()
-    }
-
-    /// Lets token requests go on.
-    pub fn release_token_requests(&self) {
-        self.shared.barred.send_replace(false);
-    }
-
-    /// Keeps token responses back, those of requests already processed, until they are released.
-    pub fn hold_token_responses(&self) {
-        self.shared.held.send_replace(true);
-    }
-
-    /// Lets token responses go.
-    pub fn release_token_responses(&self) {
-        self.shared.held.send_replace(false);
     }
 }
 
@@ -384,7 +241,10 @@ fn limited(provider: &impl Provider, limit: Limit) -> Answer {
 
 fn api_answer(provider: &impl Provider, state: &mut State, call: Call) -> Answer {
     let scripted = state.next_answers.iter().position(|(prefix, _)| call.path.starts_with(prefix));
-    let answer = if let Some((_, answer)) = scripted.and_then(|at| state.next_answers.remove(at)) {
+    let failing = state.failing_paths.iter().find(|(prefix, _)| call.path.starts_with(prefix));
+    let failing = failing.map(|(_, answer)| answer.clone());
+    let scripted = scripted.and_then(|at| state.next_answers.remove(at)).map(|(_, answer)| answer);
+    let answer = if let Some(answer) = scripted.or(failing) {
         answer
     } else {
         let State { tokens, record, .. } = state;
@@ -405,6 +265,16 @@ fn challenge(why: Unauthorized, error: &Value) -> Answer {
         Unauthorized::Dead => "Bearer realm=\"simulator\", error=\"invalid_token\"",
     };
     Answer::json(StatusCode::UNAUTHORIZED, error).field(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// Puts `members` in the place of what `content` says; null leaves a member out.
+fn overridden(content: &mut Value, members: &serde_json::Map<String, Value>) {
+    for (name, value) in members {
+        content[name] = value.clone();
+    }
+    if let Value::Object(own) = content {
+        own.retain(|_, value| !value.is_null());
+    }
 }
 
 /// A small resource that says what was asked for, and for whom.

@@ -22,7 +22,21 @@ pub(super) struct Question<'a> {
 pub(super) fn consent(question: &Question<'_>) -> Answer {
     let wanted: String = question.scope.iter().map(|part| format!("<li>{}</li>", escaped(part))).collect();
     let asked = format!("<p>{} wants to act for you:</p><ul>{wanted}</ul>", escaped(question.client_id));
-    page(StatusCode::OK, "Log in", &format!("{asked}{}", form(question.action, question.hidden)))
+    page(StatusCode::OK, "Log in", &format!("{asked}{}", form(question.action, question.hidden, "")))
+}
+
+/// Asks a person for the code that another device shows (RFC 8628 section 3.3).
+pub(super) fn device(action: &str, user_code: &str) -> Answer {
+    let field = format!(
+        "<p><label>Code of your device <input name=\"user_code\" value=\"{}\"></label></p>",
+        escaped(user_code)
+    );
+    page(StatusCode::OK, "Connect a device", &form(action, &[], &field))
+}
+
+/// Tells a person how it ended.
+pub(super) fn told(title: &str, text: &str) -> Answer {
+    page(StatusCode::OK, title, &format!("<p>{}</p>", escaped(text)))
 }
 
 /// Shows a code to copy.
@@ -39,13 +53,13 @@ pub(super) fn wrong(text: &str) -> Answer {
     page(StatusCode::BAD_REQUEST, "This does not work", &format!("<p id=\"error\">{}</p>", escaped(text)))
 }
 
-fn form(action: &str, hidden: &[(&str, &str)]) -> String {
+fn form(action: &str, hidden: &[(&str, &str)], fields: &str) -> String {
     let hidden: String = hidden
         .iter()
         .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value)))
         .collect();
     format!(
-        "<form method=\"post\" action=\"{}\">{hidden}\
+        "<form method=\"post\" action=\"{}\">{hidden}{fields}\
          <p><label>Login name <input name=\"username\" autocomplete=\"off\"></label></p>\
          <p><button name=\"decision\" value=\"allow\">Allow</button> \
          <button name=\"decision\" value=\"refuse\">Refuse</button></p></form>",

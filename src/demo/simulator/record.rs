@@ -73,6 +73,8 @@ pub struct Counts {
     pub logins: u64,
     /// Authorization codes presented a second time.
     pub used_codes_seen: u64,
+    /// Device code requests that came before their interval was over.
+    pub hasty_polls: u64,
     /// Requests to the API.
     pub api_requests: u64,
     /// Access tokens presented after their end.

@@ -134,6 +134,12 @@ impl Tokens {
         }
     }
 
+    /// What the chain of `refresh_token` stands for, where that is good; it is not used by this.
+    pub fn login(&self, refresh_token: &str) -> Option<&Login> {
+        let chain = &self.chains[*self.refresh.get(refresh_token)?];
+        (!chain.dead && chain.current == refresh_token).then_some(&chain.login)
+    }
+
     /// Takes `token` back. Whether it was alive.
     pub fn revoke(&mut self, token: &str, now: Moment) -> bool {
         let alive = matches!(self.standing(token, now), Standing::Alive(_));

@@ -1,6 +1,6 @@
 //! How strict the simulators are: what a real provider refuses, they refuse.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -11,6 +11,8 @@ use super::*;
 use crate::demo::application::Application;
 
 mod apicbase;
+mod device;
+mod server;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
