@@ -4,10 +4,17 @@ use std::{io, net::SocketAddr};
 
 use super::{ask, exit::Exit};
 use crate::{
-    app::{App, Running},
-    config::Config,
+    app::{self, App, Running},
+    config::{Config, Loaded},
     demo::{self, Bearward, Options, Problem, Verdict},
+    login::Begun,
 };
+
+/// A running bearward and the configuration that it was started with.
+struct Started {
+    running: Running,
+    configuration: String,
+}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -19,9 +26,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Exit> {
     let options = Options::of_environment(arguments.keep);
     let start = async |configuration: String| {
-        let loaded = Config::parse(&configuration, "(the demo's configuration)")
-            .map_err(|problems| problems.to_string())?;
-        App::start(loaded).map_err(|error| error.to_string())
+        let running = App::start(parsed(&configuration)?).map_err(|error| error.to_string())?;
+        Ok::<_, String>(Started { running, configuration })
     };
     let tour = ask::runtime()?.block_on(demo::run(options, start, &mut io::stdout().lock()));
     match tour {
@@ -32,12 +38,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
 }
 
-impl Bearward for Running {
+fn parsed(configuration: &str) -> Result<Loaded, String> {
+    Config::parse(configuration, "(the demo's configuration)").map_err(|problems| problems.to_string())
+}
+
+impl Bearward for Started {
     fn address(&self, name: &str) -> Option<SocketAddr> {
-        Running::address(self, name)
+        self.running.address(name)
+    }
+
+    async fn log_in(
+        &self,
+        token: &str,
+        browser: impl AsyncFnOnce(String) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let account = app::account(&parsed(&self.configuration)?.config, token);
+        let account = account.map_err(|error| error.to_string())?.ok_or("there is no such token")?;
+        let Begun::Redirect(login) = account.begin().await.map_err(|error| error.to_string())? else {
+            return Err("the browser does not come back to bearward".to_owned());
+        };
+        let url = login.url().to_owned();
+        let logged_in = async { login.finish().await.map_err(|error| error.to_string()) };
+        tokio::try_join!(logged_in, browser(url)).map(drop)
     }
 
     async fn stop(self) {
-        Running::stop(&self).await;
+        self.running.stop().await;
     }
 }

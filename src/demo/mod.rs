@@ -10,6 +10,7 @@ use crate::clock::Clock;
 pub mod application;
 mod events;
 mod load;
+mod login;
 mod outlook;
 mod score;
 pub mod simulator;
@@ -37,6 +38,14 @@ const READY: Duration = Duration::from_secs(5);
 pub trait Bearward {
     /// Where the upstream `name` has its own port; the `gateway` and `admin` listeners by these names.
     fn address(&self, name: &str) -> Option<SocketAddr>;
+
+    /// Runs `bearward login` for the token of this name, with `browser` in the place of the system's browser: it is given the
+    /// address to open. Ends early where that fails.
+    fn log_in(
+        &self,
+        token: &str,
+        browser: impl AsyncFnOnce(String) -> Result<(), String>,
+    ) -> impl Future<Output = Result<(), String>>;
 
     /// Stops it.
     fn stop(self) -> impl Future<Output = ()> + Send;
@@ -81,6 +90,8 @@ pub enum Problem {
     Start(String),
     /// bearward has no listener of this name.
     Listener(&'static str),
+    /// The person could not log in.
+    Login(String),
     /// bearward did not get its first tokens in time; what `/readyz` said last.
     NotReady(String),
     /// bearward's `/status` cannot be read.
@@ -124,6 +135,7 @@ async fn tell(
     let clock = Clock::system();
     let admin = bearward.address("admin").ok_or(Problem::Listener("admin"))?;
     let mut outlook = Outlook::new(admin);
+    login::of_a_person(bearward, &mut outlook, screen).await?;
     outlook.ready(&clock, READY).await?;
     let doors = stage.doors(bearward)?;
     let load = Load::begin(&doors, &clock);
@@ -158,6 +170,7 @@ impl fmt::Display for Problem {
                 write!(f, "bearward did not start from the tour's configuration:\n{problem}")
             }
             Self::Listener(name) => write!(f, "bearward started without the listener {name}"),
+            Self::Login(what) => write!(f, "nobody could log in at the simulated Apicbase: {what}"),
             Self::NotReady(said) => {
                 write!(f, "bearward did not get its first tokens in time; /readyz says: {said}")
             }

@@ -24,6 +24,8 @@ pub(super) struct Status {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct TokenStatus {
     #[serde(default)]
+    pub(super) state: String,
+    #[serde(default)]
     pub(super) generation: Option<u64>,
 }
 

@@ -134,6 +134,7 @@ fn token_line(simulator: &Simulator, subject: Option<&str>, now: Moment) -> Toke
 fn total(stage: &Stage) -> Counts {
     let mut total = Counts::default();
     for counts in stage.simulators().map(Simulator::counts) {
+        total.logins += counts.logins;
         total.token_requests += counts.token_requests;
         total.granted += counts.granted;
         total.limited += counts.limited;

@@ -6,12 +6,18 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use super::{
     Bearward, Problem,
-    simulator::{Cybrid, Cymbio, Inventorum, Shopware, Simulator, cybrid, cymbio, inventorum, shopware},
+    simulator::{
+        Apicbase, Cybrid, Cymbio, Inventorum, Shopware, Simulator, apicbase, apicbase::Kitchen, cybrid,
+        cymbio, inventorum, shopware,
+    },
 };
 
 /// Who acts for whom in the Cybrid part: names for its first two customers.
 const ADA: &str = cybrid::CUSTOMERS[0];
 const BEN: &str = cybrid::CUSTOMERS[1];
+
+/// What is registered at Apicbase; bearward takes any port of it (RFC 8252 section 7.3).
+const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
 /// The simulated providers and the folder for bearward's store.
 #[derive(Debug)]
@@ -20,6 +26,7 @@ pub(super) struct Stage {
     pub(super) shopware: Simulator,
     pub(super) cybrid: Simulator,
     pub(super) cymbio: Simulator,
+    pub(super) apicbase: Kitchen,
     store: tempfile::TempDir,
 }
 
@@ -41,12 +48,13 @@ pub(super) struct Part {
 }
 
 /// The parts, in the order of the table. The bank's token is got by bearward alone: no request is made with it.
-pub(super) const PARTS: [Part; 5] = [
+pub(super) const PARTS: [Part; 6] = [
     Part::own_port("Inventorum", "inventorum", "inventorum", "/api/products/"),
     Part::own_port("Shopware", "shopware", "shopware", "/api/product"),
     Part { subject: Some(ADA), ..Part::own_port("Cybrid for Ada", "cybrid", "customer", "/api/trades") },
     Part { subject: Some(BEN), ..Part::own_port("Cybrid for Ben", "cybrid", "customer", "/api/trades") },
     Part { listener: "gateway", ..Part::own_port("Cymbio", "cymbio", "cymbio", "/cymbio/v3/orders") },
+    Part::own_port("Apicbase", "apicbase", "apicbase", "/api/products/"),
 ];
 
 impl Part {
@@ -76,6 +84,7 @@ impl Stage {
             shopware: Shopware::new().lifetime(seconds(6)).start().await?,
             cybrid: Cybrid::new().lifetime(seconds(10)).customer_lifetime(seconds(6)).start().await?,
             cymbio: Cymbio::new().lifetime(seconds(5)).start().await?,
+            apicbase: Apicbase::new().lifetime(seconds(8)).redirect_uri(REDIRECT_URI).start().await?,
             store: tempfile::tempdir()?,
         })
     }
@@ -86,13 +95,14 @@ impl Stage {
             "inventorum" => &self.inventorum,
             "shopware" => &self.shopware,
             "cybrid" => &self.cybrid,
-            _ => &self.cymbio,
+            "cymbio" => &self.cymbio,
+            _ => &self.apicbase.simulator,
         }
     }
 
     /// Every simulator.
-    pub(super) fn simulators(&self) -> [&Simulator; 4] {
-        [&self.inventorum, &self.shopware, &self.cybrid, &self.cymbio]
+    pub(super) fn simulators(&self) -> [&Simulator; 5] {
+        [&self.inventorum, &self.shopware, &self.cybrid, &self.cymbio, &self.apicbase.simulator]
     }
 
     /// Where the application finds each part.
@@ -108,7 +118,8 @@ impl Stage {
     pub(super) fn configuration(&self) -> String {
         let store = toml::Value::String(self.store.path().join("store").display().to_string());
         let (inventorum, shopware) = (self.inventorum.url(), self.shopware.url());
-        let (cybrid, cymbio) = (self.cybrid.url(), self.cymbio.url());
+        let (cybrid, cymbio, apicbase) =
+            (self.cybrid.url(), self.cymbio.url(), self.apicbase.simulator.url());
         format!(
             r#"
 log     = {{ level = "error" }}
@@ -177,6 +188,21 @@ preset = "cymbio"
 url    = "{cymbio}"
 token  = "cymbio"
 path   = "/cymbio"
+
+[tokens.apicbase]
+preset        = "apicbase"
+base_url      = "{apicbase}"
+authorization_endpoint = "{}"
+redirect_uri  = "http://127.0.0.1:0/callback"
+client_id     = "{}"
+client_secret = "{}"
+scope         = ["library", "stock"]
+
+[upstreams.apicbase]
+preset = "apicbase"
+url    = "{apicbase}"
+token  = "apicbase"
+listen = "127.0.0.1:0"
 "#,
             inventorum::CLIENT_ID,
             inventorum::CLIENT_SECRET,
@@ -189,6 +215,9 @@ path   = "/cymbio"
             cymbio::CLIENT_SECRET,
             cymbio::USERNAME,
             cymbio::PASSWORD,
+            self.apicbase.authorization_endpoint(),
+            apicbase::CLIENT_ID,
+            apicbase::CLIENT_SECRET,
         )
     }
 }

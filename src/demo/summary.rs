@@ -19,6 +19,7 @@ pub(super) const OPENING: &str = "
   knows no OAuth    adds the       Shopware    tokens of 6 s, requested in JSON
   holds no secret   token          Cybrid      tokens of 6 s, one per customer
                                    Cymbio      tokens of 5 s
+                                   Apicbase    tokens of 8 s, after a login
 
   All of it runs in this process: the providers are simulated and strict, and
   refuse a token the moment it is dead. The application sends plain requests.
@@ -38,6 +39,9 @@ pub(super) fn verdict(score: &Score, events: &Events) -> Verdict {
         if line.token.number < 2 || line.token.granted < 2 {
             failures.push(format!("{}: no second token was seen", line.label));
         }
+    }
+    if score.counts.logins != 1 {
+        failures.push(format!("a person was asked to log in {} times, not once", score.counts.logins));
     }
     if !events.revoked() {
         failures.push("no revoked token was rejected and replaced".to_owned());
@@ -85,6 +89,15 @@ pub(super) fn closing(score: &Score, events: &Events, verdict: &Verdict, elapsed
         line(&mut text, &told(part));
     }
     text.push('\n');
+    if let Some(token) = score.line("Apicbase").map(|part| part.token).filter(|token| token.granted > 1) {
+        let logins = times(score.counts.logins);
+        line(
+            &mut text,
+            &format!("login     A person logged in at Apicbase {logins}. bearward has refreshed"),
+        );
+        let refreshed = times(token.granted - 1);
+        line(&mut text, &format!("          that token {refreshed} since, and asked nobody."));
+    }
     if events.revoked() {
         let rejected = times(score.counts.revoked_tokens_seen);
         line(
@@ -159,6 +172,7 @@ pub(super) fn to_try(stage: &Stage, doors: &[Door], bearward: &impl Bearward) ->
         offer("one port for many APIs", &format!("curl http://{address}/cymbio/v3/orders"));
     }
     if let Some(address) = bearward.address("admin") {
+        offer("the page to leave open while you work: open it in a browser", &format!("http://{address}/"));
         offer("what an operator sees", &format!("curl http://{address}/status"));
         offer("what Prometheus sees", &format!("curl http://{address}/metrics"));
     }

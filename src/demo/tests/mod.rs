@@ -17,7 +17,7 @@ fn line(label: &'static str, seen: Option<load::Seen>) -> Line {
 
 fn good() -> Score {
     let lines = vec![line("Inventorum", Some(seen())), line("Cybrid's bank", None)];
-    Score { lines, counts: Counts { granted: 6, ..Counts::default() }, slowest: TICK }
+    Score { lines, counts: Counts { granted: 6, logins: 1, ..Counts::default() }, slowest: TICK }
 }
 
 type Spoil = fn(&mut Score);
@@ -26,13 +26,15 @@ type Spoil = fn(&mut Score);
 fn the_tour_passes_only_if_nothing_is_amiss() {
     let happened = Events::overcome();
     assert_eq!(summary::verdict(&good(), &happened), Verdict::Passed);
-    let spoil: [(&str, Spoil); 7] = [
+    let spoil: [(&str, Spoil); 9] = [
         ("saw 1 errors", |score| score.lines[0].seen.as_mut().unwrap().errors = 1),
         ("no second token", |score| score.lines[1].token.granted = 1),
         ("no second token", |score| score.lines[0].token.number = 1),
         ("sent a second time", |score| score.lines.iter_mut().for_each(|line| line.replays = Some(0))),
         ("expired token", |score| score.counts.expired_tokens_seen = 1),
         ("refresh token twice", |score| score.counts.dead_refresh_tokens_seen = 1),
+        ("asked to log in 0 times", |score| score.counts.logins = 0),
+        ("asked to log in 2 times", |score| score.counts.logins = 2),
         ("carried no token", |score| score.counts.bare_requests_seen = 1),
     ];
     for (expected, spoil) in spoil {
@@ -55,11 +57,13 @@ async fn nothing_the_tour_prints_is_wider_than_80_columns() {
     let understudy = Understudy::start(&stage.configuration()).await.unwrap();
     let mut score = good();
     let label = "Cybrid for Ada";
+    score.lines.push(line("Apicbase", Some(seen())));
     score.lines.push(line(label, Some(load::Seen { requests: 999, errors: 999, ..seen() })));
     for options in [Options::default(), Options { live: true, ..Options::default() }] {
         let mut out = Vec::new();
         let mut screen = Screen::new(options, &mut out);
         screen.say(summary::OPENING).unwrap();
+        screen.say(&login::told()).unwrap();
         screen.show(&score, LONGEST, &[]).unwrap();
         screen.close(&score).unwrap();
         for verdict in [Verdict::Passed, Verdict::Failed(vec!["x".to_owned()])] {
@@ -98,7 +102,14 @@ async fn the_tour_ends_well_with_a_proxy_that_does_its_job() {
     let text = String::from_utf8(out).unwrap();
     println!("{text}");
     assert_eq!(verdict, Verdict::Passed, "{text}");
-    for said in ["Inventorum revokes token #", "answers 403", "The application saw nothing of it", "next: "] {
+    for said in [
+        "Inventorum revokes token #",
+        "answers 403",
+        "The application saw nothing of it",
+        "next: ",
+        "login     A person logged in at Apicbase once",
+        "its token was login_required",
+    ] {
         assert!(text.contains(said), "{said} is missing in {text}");
     }
     for line in text.lines() {

@@ -25,11 +25,36 @@ use crate::{
 
 pub(super) struct Understudy {
     servers: BTreeMap<&'static str, Server>,
+    desk: Arc<Desk>,
 }
 
 impl Bearward for Understudy {
     fn address(&self, name: &str) -> Option<std::net::SocketAddr> {
         self.servers.get(name).map(Server::address)
+    }
+
+    async fn log_in(
+        &self,
+        token: &str,
+        browser: impl AsyncFnOnce(String) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let (brought, mut target) = tokio::sync::mpsc::unbounded_channel();
+        let callback = Server::start(ANY_PORT, move |request: Request<Incoming>| {
+            brought.send(request.uri().clone()).unwrap();
+            Answer::html().into_reply()
+        });
+        let callback = callback.await.unwrap();
+        let redirect_uri = callback.url() + "/callback";
+        let text = |key| self.desk.text("tokens", token, key);
+        let endpoint = text("authorization_endpoint");
+        let query = format!("response_type=code&scope=library&client_id={}", text("client_id"));
+        browser(format!("{endpoint}?{query}&redirect_uri={redirect_uri}")).await?;
+        let target = target.recv().await.unwrap();
+        let code = target.query().and_then(|query| query.strip_prefix("code=")).unwrap().to_owned();
+        *self.desk.login.lock().await =
+            format!("grant_type=authorization_code&code={code}&redirect_uri={redirect_uri}");
+        self.desk.token(&mut *self.desk.held.lock().await, token, "").await;
+        Ok(())
     }
 
     async fn stop(self) {}
@@ -39,6 +64,8 @@ struct Desk {
     configuration: toml::Table,
     held: Mutex<BTreeMap<String, Held>>,
     replays: Mutex<u64>,
+    /// The token request that redeems a person's code.
+    login: Mutex<String>,
 }
 
 #[derive(Clone)]
@@ -56,15 +83,16 @@ impl Understudy {
             configuration: text.parse().unwrap(),
             held: Mutex::default(),
             replays: Mutex::default(),
+            login: Mutex::default(),
         });
         let mut servers = BTreeMap::new();
-        for name in ["inventorum", "shopware", "cybrid", "gateway", "admin"] {
+        for name in ["inventorum", "shopware", "cybrid", "apicbase", "gateway", "admin"] {
             let desk = Arc::clone(&desk);
             let server =
                 Server::start(ANY_PORT, move |request| serve(Arc::clone(&desk), name, request)).await?;
             servers.insert(name, server);
         }
-        Ok(Self { servers })
+        Ok(Self { servers, desk })
     }
 }
 
@@ -175,6 +203,12 @@ impl Desk {
                 let scope = "customers:read+customers:write";
                 ("/oauth/token", String::new(), format!("grant_type=client_credentials&scope={scope}&{form}"))
             }
+            "apicbase" => {
+                let kept = old.and_then(|old| old.refresh_token.clone());
+                let refresh = kept.map(|kept| format!("grant_type=refresh_token&refresh_token={kept}"));
+                let grant = refresh.unwrap_or(self.login.lock().await.clone());
+                ("/oauth/token/", String::new(), format!("{grant}&{form}"))
+            }
             _ => {
                 let login = format!("username={}&password={}", text("username"), text("password"));
                 let body = format!("grant_type=client_credentials&scope=read:orders&{form}&{login}");
@@ -193,8 +227,12 @@ impl Desk {
 
     async fn status(&self) -> Value {
         let held = self.held.lock().await;
-        let tokens: BTreeMap<_, _> =
-            held.iter().map(|(name, held)| (name, json!({ "generation": held.generation }))).collect();
+        let mut tokens = serde_json::Map::new();
+        if !held.contains_key("apicbase") {
+            tokens.insert("apicbase".to_owned(), json!({ "state": "login_required" }));
+        }
+        tokens
+            .extend(held.iter().map(|(name, held)| (name.clone(), json!({ "generation": held.generation }))));
         let replays = *self.replays.lock().await;
         json!({ "tokens": tokens, "upstreams": { "inventorum": { "replays": replays } } })
     }
