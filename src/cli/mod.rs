@@ -3,10 +3,14 @@
 //! Knows arguments and exit statuses. Does not know how anything works.
 
 mod ask;
+mod browser;
 mod check;
 mod completions;
 mod demo;
 mod exit;
+mod login;
+mod logout;
+mod qr;
 mod run;
 mod schema;
 mod status;
@@ -43,6 +47,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Print a valid access token, for curl and scripts
     Token(token::Arguments),
+    /// Log in as a person: in the browser, with a code to copy, or on another device
+    Login(login::Arguments),
+    /// Revoke what a login brought, where the server can, and forget it
+    Logout(logout::Arguments),
     /// What a running bearward says of itself
     Status(status::Arguments),
     /// Return when a running bearward is ready
@@ -64,6 +72,12 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::run(&demo),
         Command::Token(token) => {
             load(arguments.config.as_deref()).and_then(|config| token::run(config, &token))
+        }
+        Command::Login(login) => {
+            load(arguments.config.as_deref()).and_then(|config| login::run(&config, &login))
+        }
+        Command::Logout(logout) => {
+            load(arguments.config.as_deref()).and_then(|config| logout::run(&config, &logout))
         }
         Command::Status(status) => {
             load(arguments.config.as_deref()).and_then(|config| status::run(&config, &status))

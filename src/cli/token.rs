@@ -1,12 +1,14 @@
-//! `bearward token NAME`: a valid access token on stdout, for curl and scripts.
+//! `bearward token NAME`: a valid access token on stdout, for curl and scripts; or what its server says of it.
 
 use super::{
     ask,
     exit::{self, Exit},
+    login,
 };
 use crate::{
     app,
-    config::Loaded,
+    config::{Config, Loaded},
+    login::Introspected,
     token::{Cause, Held, Supply, Unavailable},
 };
 
@@ -20,16 +22,14 @@ pub(super) struct Arguments {
     /// As JSON, with its expiry
     #[arg(long)]
     json: bool,
+    /// Instead of the token, what its authorization server says of it (RFC 7662): active, scope, expiry
+    #[arg(long)]
+    introspect: bool,
 }
 
 pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), Exit> {
     let Some(token) = loaded.config.tokens.get(&*arguments.name) else {
-        let names: Vec<&str> = loaded.config.tokens.keys().map(|name| &**name).collect();
-        return Err(Exit::usage(format!(
-            "there is no [tokens.{}]; there is {}",
-            arguments.name,
-            names.join(", ")
-        )));
+        return Err(unknown(&loaded.config, &arguments.name));
     };
     let patience = token.token_timeout;
     ask::runtime()?.block_on(async {
@@ -47,8 +47,57 @@ pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), Exit> {
         };
         let held = source.token(patience).await.map_err(|none| unavailable(&arguments.name, &none));
         sources.stop().await;
-        exit::print(&shown(&*held?, arguments.json))
+        let held = held?;
+        if arguments.introspect {
+            return introspect(&loaded.config, arguments, &held).await;
+        }
+        exit::print(&shown(&held, arguments.json))
     })
+}
+
+/// The configuration has no such token.
+pub(super) fn unknown(config: &Config, name: &str) -> Exit {
+    let names: Vec<&str> = config.tokens.keys().map(|name| &**name).collect();
+    Exit::usage(format!("there is no [tokens.{name}]; there is {}", names.join(", ")))
+}
+
+async fn introspect(config: &Config, arguments: &Arguments, held: &Held) -> Result<(), Exit> {
+    let name = &arguments.name;
+    let account = app::account(config, name).map_err(Exit::unavailable)?;
+    let account = account.ok_or_else(|| unknown(config, name))?;
+    let introspected = account.introspect_token(held.access_token()).await;
+    let introspected = introspected.map_err(|error| login::unsaid(name, &error))?;
+    let introspected = introspected.ok_or_else(|| {
+        Exit::config(format!(
+            "no introspection endpoint is known for {name}: set introspection_endpoint in [tokens.{name}], or issuer where \
+             the server's metadata names one"
+        ))
+    })?;
+    exit::print(&described(&introspected, arguments.json))
+}
+
+fn described(said: &Introspected, json: bool) -> String {
+    let expires_at =
+        said.expires_at.and_then(|at| jiff::Timestamp::try_from(at).ok()).map(|at| at.to_string());
+    if json {
+        let shown = serde_json::json!({
+            "active": said.active,
+            "scope": said.scope,
+            "expires_at": expires_at,
+            "client_id": said.client_id,
+            "username": said.username,
+        });
+        return format!("{shown}\n");
+    }
+    let active = if said.active { "yes" } else { "no" }.to_owned();
+    let lines = [
+        ("active", Some(&active)),
+        ("scope", said.scope.as_ref()),
+        ("expires at", expires_at.as_ref()),
+        ("client", said.client_id.as_ref()),
+        ("username", said.username.as_ref()),
+    ];
+    lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<11}{}\n", value?))).collect()
 }
 
 fn unavailable(name: &str, none: &Unavailable) -> Exit {

@@ -2,14 +2,44 @@
 //!
 //! Knows that a browser comes back to a loopback listener of ours (RFC 8252 section 7.3) or a person pastes a code, that a
 //! device is waited for, and that what was granted goes into the store. Does not know how it is shown, and opens no browser.
+//!
+//! In reading order: here (beginning), [`redirect`] (with `listener` and `page`), [`paste`] (with `pending`), [`device`],
+//! [`outcome`].
 
-use std::{fmt, sync::Arc, time::SystemTime};
+pub mod device;
+mod listener;
+pub mod outcome;
+mod page;
+pub mod paste;
+mod pending;
+pub mod redirect;
 
-use crate::{
-    clock::{Clock, Deadline},
-    oauth::{Failure, Grant, introspection::Introspected, revocation::Revoked},
-    token::{Store, StoreError, login::Chain},
+use std::{sync::Arc, time::Duration};
+
+use self::listener::Listener;
+pub use self::{
+    device::Device,
+    outcome::{LoggedIn, LoggedOut, LoginError, Remedy},
+    paste::Paste,
+    redirect::Redirect,
 };
+pub use crate::oauth::introspection::Introspected;
+use crate::{
+    clock::{Clock, Moment},
+    oauth::{
+        Grant, Granted, Login,
+        grant::authorization_code::{AuthorizationCode, AuthorizationRequest, Code},
+        revocation::{Revoked, TokenKind},
+    },
+    secret::Secret,
+    token::{
+        Store, StoreError,
+        login::{self, Chain},
+    },
+};
+
+/// How long a login may take.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A token that a person logs in for. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -41,7 +71,25 @@ impl Account {
     /// # Errors
     /// The recipe needs no person, the authorization server did not answer, or the redirect URI cannot be listened on.
     pub async fn begin(&self) -> Result<Begun, LoginError> {
-        todo!()
+        match self.grant.login() {
+            None => Err(LoginError::NoPerson),
+            Some(Login::Device(device)) => {
+                let authorization = device.begin().await.map_err(LoginError::Failed)?;
+                Ok(Begun::Device(Device::new(self.clone(), authorization)))
+            }
+            Some(Login::Browser(browser)) => self.begin_in(browser).await,
+        }
+    }
+
+    /// Takes up the login that another process began and set aside ([`Paste::set_aside`]); `None` where there is none, it is
+    /// too old, was used, or the recipe was changed since.
+    ///
+    /// # Errors
+    /// The recipe needs no person, or the store cannot be read.
+    pub async fn resume(&self) -> Result<Option<Paste>, LoginError> {
+        self.browser()?;
+        let request = pending::look(self).await.map_err(LoginError::Store)?;
+        Ok(request.map(|(request, pending)| Paste::taken_up(self.clone(), request, pending)))
     }
 
     /// Revokes what is held where the server can, and forgets it whether it could or not.
@@ -49,7 +97,18 @@ impl Account {
     /// # Errors
     /// The store cannot be written: nothing was revoked then.
     pub async fn log_out(&self) -> Result<LoggedOut, StoreError> {
-        todo!()
+        let held = login::forget(&self.store, &self.chain).await?;
+        pending::forget(self).await?;
+        // RFC 7009 section 2.1: a server that revokes the refresh token may take the access tokens of that grant along, but
+        // need not.
+        let mut out = LoggedOut { refresh_token: None, access_token: None };
+        if let Some(token) = held.refresh_token {
+            out.refresh_token = Some(self.revoke(&token, TokenKind::Refresh).await);
+        }
+        if let Some(token) = held.access_token {
+            out.access_token = Some(self.revoke(&token, TokenKind::Access).await);
+        }
+        Ok(out)
     }
 
     /// Asks the authorization server about the stored access token; `None` where it has no introspection endpoint.
@@ -57,126 +116,65 @@ impl Account {
     /// # Errors
     /// None is stored, or the server did not say.
     pub async fn introspect(&self) -> Result<Option<Introspected>, LoginError> {
-        todo!()
-    }
-}
-
-/// A login whose browser comes back to us.
-#[derive(Debug)]
-pub struct Redirect {}
-
-impl Redirect {
-    /// Where the browser is sent.
-    pub fn url(&self) -> &str {
-        todo!()
+        let stored = self.store.load(&self.chain.identity.chain).await.map_err(LoginError::Store)?;
+        match stored.and_then(|record| record.access_token) {
+            Some(access_token) => self.introspect_token(&access_token).await,
+            None => Err(LoginError::NothingStored),
+        }
     }
 
-    /// Waits for the browser, redeems the code at once and keeps what was granted. Dropping it ends the wait and closes the
-    /// listener. Whatever does not belong to this login is refused, and the wait goes on.
+    /// The same about `access_token`, which may come from elsewhere than the store.
     ///
     /// # Errors
-    /// The person refused, or nothing usable came.
-    pub async fn finish(self) -> Result<LoggedIn, LoginError> {
-        todo!()
+    /// The store cannot be read, or the server did not say.
+    pub async fn introspect_token(&self, access_token: &Secret) -> Result<Option<Introspected>, LoginError> {
+        let Some(server) = self.grant.token_endpoint() else { return Ok(None) };
+        let stored = self.store.load(&self.chain.identity.chain).await.map_err(LoginError::Store)?;
+        let refresh_token = stored.and_then(|record| record.refresh_token);
+        server.introspect(access_token, refresh_token.as_ref()).await.map_err(LoginError::Failed)
+    }
+
+    async fn begin_in(&self, browser: &AuthorizationCode) -> Result<Begun, LoginError> {
+        let served = browser.redirect().filter(|redirect_uri| redirect_uri.is_loopback());
+        let Some(redirect_uri) = served else {
+            let redirect_uri = browser.redirect_uri().map(str::to_owned);
+            let request = browser.begin(redirect_uri).await.map_err(LoginError::Failed)?;
+            return Ok(Begun::Paste(Paste::new(self.clone(), request)));
+        };
+        let listener = Listener::bind(redirect_uri).await.map_err(LoginError::Listen)?;
+        let sent = listener.redirect_uri().to_owned();
+        let request = browser.begin(Some(sent)).await.map_err(LoginError::Failed)?;
+        Ok(Begun::Redirect(Redirect::new(self.clone(), request, listener)))
+    }
+
+    fn browser(&self) -> Result<&AuthorizationCode, LoginError> {
+        match self.grant.login() {
+            Some(Login::Browser(browser)) => Ok(browser),
+            _ => Err(LoginError::NoPerson),
+        }
+    }
+
+    /// Redeems a code at once, for it may live a minute only, and keeps what it brings.
+    async fn redeem(&self, request: AuthorizationRequest, code: Code) -> Result<LoggedIn, LoginError> {
+        let asked = self.clock.now();
+        let granted = self.browser()?.redeem(request, code).await.map_err(LoginError::Failed)?;
+        self.keep(granted, asked).await
+    }
+
+    async fn keep(&self, granted: Granted, asked: Moment) -> Result<LoggedIn, LoginError> {
+        login::keep(&self.store, &self.chain, &granted, asked).await.map_err(LoginError::Store)?;
+        let lifetime = granted.lifetime.unwrap_or(self.chain.default_lifetime);
+        Ok(LoggedIn {
+            scope: granted.scope,
+            expires_at: asked.after(lifetime).wall(),
+            lasting: granted.refresh_token.is_some(),
+        })
+    }
+
+    async fn revoke(&self, token: &Secret, kind: TokenKind) -> Result<Revoked, crate::oauth::Failure> {
+        match self.grant.token_endpoint() {
+            Some(server) => server.revoke(token, kind).await,
+            None => Ok(Revoked::NoEndpoint),
+        }
     }
 }
-
-/// A login whose code a person copies.
-#[derive(Debug)]
-pub struct Paste {}
-
-impl Paste {
-    /// Where the browser is sent.
-    pub fn url(&self) -> &str {
-        todo!()
-    }
-
-    /// Redeems what the person pasted, at once, and keeps what was granted.
-    ///
-    /// # Errors
-    /// It is no code, a used or late one, or nothing usable came.
-    pub async fn finish(self, pasted: &str) -> Result<LoggedIn, LoginError> {
-        let _ = pasted;
-        todo!()
-    }
-}
-
-/// A login on another device.
-#[derive(Debug)]
-pub struct Device {}
-
-impl Device {
-    /// What the person enters.
-    pub fn user_code(&self) -> &str {
-        todo!()
-    }
-
-    /// Where.
-    pub fn verification_uri(&self) -> &str {
-        todo!()
-    }
-
-    /// The address with the code in it, for a QR code.
-    pub fn verification_uri_complete(&self) -> Option<&str> {
-        todo!()
-    }
-
-    /// When the code stops being good.
-    pub fn expires(&self) -> Deadline {
-        todo!()
-    }
-
-    /// Asks until the person is done, and keeps what was granted.
-    ///
-    /// # Errors
-    /// The person refused, nobody came in time, or the server refused.
-    pub async fn finish(self) -> Result<LoggedIn, LoginError> {
-        todo!()
-    }
-}
-
-/// A login that succeeded and is in the store.
-#[derive(Clone, Debug)]
-pub struct LoggedIn {
-    /// The granted scope, where the server said it.
-    pub scope: Option<String>,
-    /// When the access token expires.
-    pub expires_at: SystemTime,
-    /// Whether a refresh token came, so that nobody has to log in again then.
-    pub lasting: bool,
-}
-
-/// What a logout could do.
-#[derive(Debug)]
-pub struct LoggedOut {
-    /// What became of the refresh token; `None` where none was stored.
-    pub refresh_token: Option<Result<Revoked, Failure>>,
-    /// What became of the access token; `None` where none was stored.
-    pub access_token: Option<Result<Revoked, Failure>>,
-}
-
-/// Why a login did not succeed. What was stored before is untouched.
-#[derive(Debug)]
-pub enum LoginError {
-    /// The recipe needs no person.
-    NoPerson,
-    /// The redirect URI cannot be listened on.
-    Listen(String),
-    /// What came back is no code, or the person refused.
-    Refused(String),
-    /// Nobody came in time.
-    TooLate,
-    /// The authorization server granted nothing.
-    Failed(Failure),
-    /// What was granted could not be kept.
-    Store(StoreError),
-}
-
-impl fmt::Display for LoginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        todo!()
-    }
-}
-
-impl std::error::Error for LoginError {}

@@ -4,6 +4,8 @@
 //! Knows `state`, PKCE's challenge, `iss` (RFC 9207), error codes, and the ways in which a person copies a code. Does not know
 //! how the browser comes back, and redeems nothing.
 
+mod set_down;
+
 use std::{borrow::Cow, fmt};
 
 use http::Uri;
@@ -206,7 +208,8 @@ fn url(endpoint: &Uri, says: &Says<'_>, state: &Secret, challenge: &str) -> Resu
     let own = endpoint.query().unwrap_or_default();
     let scope_parameter = says.scope.map(|(name, _)| name).filter(|name| says_parameter(own, name));
     if let Some(name) = said_already(own).or(scope_parameter) {
-        let detail = format!("the authorization endpoint's URL says `{name}` already, which the login sends itself");
+        let detail =
+            format!("the authorization endpoint's URL says `{name}` already, which the login sends itself");
         return Err(Failure::new(Fault::Refused, detail));
     }
     let mut url = endpoint.to_string();
@@ -268,7 +271,9 @@ fn error_in_words(code: &str, description: Option<&str>) -> String {
         "access_denied" => "the person refused, or may not allow it: log in again, and agree",
         "invalid_scope" => "check scope",
         "invalid_target" => "check the resource that is asked for",
-        "unauthorized_client" => "the client may not log people in: have grant_type authorization_code allowed for it",
+        "unauthorized_client" => {
+            "the client may not log people in: have grant_type authorization_code allowed for it"
+        }
         "unsupported_response_type" => {
             "this server hands out no authorization codes: check authorization_endpoint"
         }
@@ -281,7 +286,9 @@ fn error_in_words(code: &str, description: Option<&str>) -> String {
     };
     let nothing = Sent::default();
     let mut words = format!("the authorization server answered {}", presentable(code, &nothing));
-    if let Some(description) = description.map(|text| presentable(text, &nothing)).filter(|text| !text.is_empty()) {
+    if let Some(description) =
+        description.map(|text| presentable(text, &nothing)).filter(|text| !text.is_empty())
+    {
         words = format!("{words} ({description})");
     }
     format!("{words}: {hint}")
@@ -344,10 +351,7 @@ mod tests {
     #[test]
     fn what_is_not_configured_is_not_a_parameter() {
         let names: Vec<_> = parameters(&request(None)).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(
-            names,
-            ["response_type", "client_id", "state", "code_challenge", "code_challenge_method"]
-        );
+        assert_eq!(names, ["response_type", "client_id", "state", "code_challenge", "code_challenge_method"]);
     }
 
     #[test]
@@ -431,7 +435,9 @@ mod tests {
     fn what_is_said_twice_is_refused_and_what_is_unknown_ignored() {
         let request = request(None);
         let state = state(&request);
-        for twice in ["code=c&code=d", "code=c&code=c", "iss=a&iss=a&code=c", "error=x&error=y", "code=c&c%6fde=d"] {
+        for twice in
+            ["code=c&code=d", "code=c&code=c", "iss=a&iss=a&code=c", "error=x&error=y", "code=c&c%6fde=d"]
+        {
             let judged = request.judge(&format!("{twice}&state={state}"));
             let Err(Refused::Error(words)) = judged else { panic!("{twice}: {judged:?}") };
             assert!(words.contains("twice"), "{words}");
@@ -458,8 +464,14 @@ mod tests {
         let state = state(&request);
         for (error, expected) in [
             ("error=access_denied", "answered access_denied: the person refused"),
-            ("error=invalid_scope&error_description=No+such+scope%3A+x", "invalid_scope (No such scope: x): check scope"),
-            ("error=unauthorized_client&error_description=", "unauthorized_client: the client may not log people in"),
+            (
+                "error=invalid_scope&error_description=No+such+scope%3A+x",
+                "invalid_scope (No such scope: x): check scope",
+            ),
+            (
+                "error=unauthorized_client&error_description=",
+                "unauthorized_client: the client may not log people in",
+            ),
             ("error=temporarily_unavailable&code=c", "log in again later"),
             ("error=login_required", "take `prompt` out"),
             ("error=never_heard_of", "answered never_heard_of: log in again"),
@@ -501,7 +513,15 @@ mod tests {
         ] {
             assert_eq!(request.pasted(&text), code(expected), "{text}");
         }
-        for text in ["", " \n", "two words", "c\u{202e}ode", "https://app.example/", "https://app.example/?x=y", "code="] {
+        for text in [
+            "",
+            " \n",
+            "two words",
+            "c\u{202e}ode",
+            "https://app.example/",
+            "https://app.example/?x=y",
+            "code=",
+        ] {
             assert_eq!(request.pasted(text), Err(Refused::NoCode), "{text}");
         }
     }
@@ -511,7 +531,10 @@ mod tests {
         let (request, other) = (request(issuer(true)), request(None));
         let (ours, others) = (state(&request), state(&other));
         let pasted = |text: &str| request.pasted(text);
-        assert_eq!(pasted(&format!("https://a.example/?code=c&state={others}&iss={ISSUER}")), Err(Refused::WrongState));
+        assert_eq!(
+            pasted(&format!("https://a.example/?code=c&state={others}&iss={ISSUER}")),
+            Err(Refused::WrongState)
+        );
         assert_eq!(pasted("code=c&state="), Err(Refused::WrongState));
         for text in [format!("code=c&state={ours}"), "code=c&iss=https://evil.example".to_owned()] {
             assert!(matches!(pasted(&text), Err(Refused::WrongIssuer(_))), "{text}");
@@ -523,7 +546,8 @@ mod tests {
     #[test]
     fn r146_a_login_under_way_shows_neither_verifier_nor_code() {
         let request = request(None);
-        let shown = format!("{request:?} {:?}", request.judge(&format!("code=canary&state={}", state(&request))));
+        let shown =
+            format!("{request:?} {:?}", request.judge(&format!("code=canary&state={}", state(&request))));
         let (verifier, _) = request.into_proof();
         assert!(!shown.contains("canary") && !shown.contains(verifier.expose()), "{shown}");
     }

@@ -8,8 +8,7 @@ use http::{StatusCode, Uri};
 use serde_json::{Map, Value};
 
 use super::{
-    Failure, Fault,
-    refusal,
+    Failure, Fault, refusal,
     response::{self, Asked},
 };
 use crate::{
@@ -84,11 +83,15 @@ fn of(members: &mut Map<String, Value>, sent_at: Moment) -> Result<DeviceAuthori
     };
     let user_code = text(members, "user_code").ok_or("there is no user_code in it")?;
     if user_code.len() > LONGEST_USER_CODE || !user_code.chars().all(is_visible) {
-        return Err("its user_code cannot be shown: it is too long, or holds characters that steer a terminal".to_owned());
+        return Err(
+            "its user_code cannot be shown: it is too long, or holds characters that steer a terminal"
+                .to_owned(),
+        );
     }
     // Some servers still say it as a draft of RFC 8628 did.
     let verification_uri = text(members, "verification_uri").or_else(|| text(members, "verification_url"));
-    let verification_uri = address("verification_uri", verification_uri.ok_or("there is no verification_uri in it")?)?;
+    let verification_uri =
+        address("verification_uri", verification_uri.ok_or("there is no verification_uri in it")?)?;
     let complete = text(members, "verification_uri_complete");
     let verification_uri_complete =
         complete.map(|uri| address("verification_uri_complete", uri)).transpose()?;

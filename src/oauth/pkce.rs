@@ -35,6 +35,16 @@ impl Verifier {
         BASE64_URL_SAFE_NO_PAD.encode(hash)
     }
 
+    /// One that [`Verifier::secret`] gave to a store.
+    pub(super) fn of(secret: Secret) -> Self {
+        Self(secret)
+    }
+
+    /// The verifier itself, for a store.
+    pub(super) fn secret(&self) -> &Secret {
+        &self.0
+    }
+
     /// `code_verifier` (section 4.5): what the token endpoint gets in the end.
     pub fn into_secret(self) -> Secret {
         self.0

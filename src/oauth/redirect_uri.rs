@@ -52,7 +52,9 @@ impl RedirectUri {
         let redirect_uri = Self { text: text.to_owned(), url };
         match redirect_uri.written_port() {
             Some(port) if port.parse::<u16>().is_err() => Err("the port must be 0 to 65535"),
-            Some("0") if !redirect_uri.is_loopback() => Err("port 0 takes a free one on loopback, and nowhere else"),
+            Some("0") if !redirect_uri.is_loopback() => {
+                Err("port 0 takes a free one on loopback, and nowhere else")
+            }
             _ => Ok(redirect_uri),
         }
     }

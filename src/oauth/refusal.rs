@@ -104,9 +104,7 @@ pub(super) fn said<'m>(members: &'m Map<String, Value>, sent: &Sent) -> Option<(
 pub(super) fn meaning(failure: Failure, answer: &Answer, asked: Asked<'_>, invalid_grant: &str) -> Failure {
     let members = serde_json::from_slice::<Map<String, Value>>(&answer.body).unwrap_or_default();
     match said(&members, asked.sent).filter(|_| failure.fault == Fault::InvalidGrant) {
-        Some((_, words)) => {
-            self::failure(failure.fault, answer, asked, &format!("{words}; {invalid_grant}"))
-        }
+        Some((_, words)) => self::failure(failure.fault, answer, asked, &format!("{words}; {invalid_grant}")),
         None => failure,
     }
 }

@@ -255,7 +255,11 @@ fn parameters(
 
 fn said_twice(keys: &mut dyn Keys, name: &str) {
     let problem = format!("{name:?} is sent already, and no parameter may be sent twice");
-    keys.wrong(PARAMETERS, &problem, "take it out of parameters; it has a key of its own, or its value is not yours to choose");
+    keys.wrong(
+        PARAMETERS,
+        &problem,
+        "take it out of parameters; it has a key of its own, or its value is not yours to choose",
+    );
 }
 
 #[cfg(test)]

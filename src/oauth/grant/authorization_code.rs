@@ -156,11 +156,14 @@ fn granted(answer: &Answer, asked: Asked<'_>) -> Result<Granted, Failure> {
 /// was reported.
 #[expect(clippy::option_option, reason = "absent, wrong and right are three things")]
 fn query(keys: &mut dyn Keys) -> Option<Option<String>> {
-    let query =
-        keys.text(ENDPOINT).and_then(|url| url.split_once('?').map(|(_, query)| query.to_owned()));
+    let query = keys.text(ENDPOINT).and_then(|url| url.split_once('?').map(|(_, query)| query.to_owned()));
     if let Some(name) = query.as_deref().and_then(authorization::said_already) {
         let problem = format!("`{name}` is in its query, and every login says it already");
-        keys.wrong(ENDPOINT, &problem, "take it out; client_id, scope and redirect_uri have keys of their own");
+        keys.wrong(
+            ENDPOINT,
+            &problem,
+            "take it out; client_id, scope and redirect_uri have keys of their own",
+        );
         return None;
     }
     Some(query)
@@ -223,7 +226,11 @@ mod tests {
         let grant = grant(table(&server));
         let login = login(&*grant);
         let request = login.begin(None).await.unwrap();
-        assert!(request.url().starts_with(&server.url("/oauth/authorize/?response_type=code&client_id=app&scope=A+B&")));
+        assert!(
+            request
+                .url()
+                .starts_with(&server.url("/oauth/authorize/?response_type=code&client_id=app&scope=A+B&"))
+        );
         assert_eq!(parameter(&request, "redirect_uri"), None);
         let challenge = parameter(&request, "code_challenge").unwrap();
         let code = request.pasted("c/1").unwrap();
@@ -271,7 +278,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_late_code_is_called_that_and_nothing_secret_is_repeated() {
-        let refused = json!({ "error": "invalid_grant", "error_description": "canary-code of canary-secret" });
+        let refused =
+            json!({ "error": "invalid_grant", "error_description": "canary-code of canary-secret" });
         let server = Server::answering([answer(400, "", &refused.to_string())]).await;
         let mut table = table(&server);
         table["client_secret"] = json!("canary-secret");
@@ -358,7 +366,9 @@ mod tests {
         }));
         let login = login(&*grant);
         let request = login.begin(None).await.unwrap();
-        assert!(request.url().starts_with(&server.url("/auth?realm=x&response_type=code&client_id=app&state=")));
+        assert!(
+            request.url().starts_with(&server.url("/auth?realm=x&response_type=code&client_id=app&state="))
+        );
         let state = parameter(&request, "state").unwrap();
         for wrong in ["", "&iss=https://evil.example"] {
             let judged = request.judge(&format!("code=c&state={state}{wrong}"));
@@ -367,7 +377,11 @@ mod tests {
         let code = request.judge(&format!("code=c&state={state}&iss={}", server.url(""))).unwrap();
         login.redeem(request, code).await.unwrap();
         let body = &server.seen()[1].body;
-        assert!(body.starts_with("grant_type=authorization_code&code=c&code_verifier=") && body.ends_with("&client_id=app"), "{body}");
+        assert!(
+            body.starts_with("grant_type=authorization_code&code=c&code_verifier=")
+                && body.ends_with("&client_id=app"),
+            "{body}"
+        );
     }
 
     #[test]
@@ -385,7 +399,11 @@ mod tests {
         for (key, value, expected) in [
             ("redirect_uri", json!("urn:ietf:wg:oauth:2.0:oob"), "no URL"),
             ("redirect_uri", json!("http://127.0.0.1:0/#x"), "fragment"),
-            ("authorization_endpoint", json!("https://id.example/auth?client_id=x"), "`client_id` is in its query"),
+            (
+                "authorization_endpoint",
+                json!("https://id.example/auth?client_id=x"),
+                "`client_id` is in its query",
+            ),
             ("parameters", json!({ "code_verifier": "x" }), "may be sent twice"),
             ("scope_parameter", json!("state"), "cannot carry the scope"),
         ] {

@@ -73,18 +73,19 @@ impl DeviceCode {
     pub async fn poll(&self, authorization: &mut DeviceAuthorization) -> Polled {
         let mut request = TokenRequest::new(GRANT_TYPE).without_scope();
         request.secret("device_code", authorization.device_code.clone());
-        let polled = match self.token_endpoint.ask(request, Outcome::of).await.unwrap_or_else(Outcome::unanswered) {
-            Outcome::Polled(polled) => polled,
-            Outcome::SlowDown => {
-                authorization.slow_down();
-                Polled::Pending
-            }
-            Outcome::Passing(failure) => {
-                authorization.back_off(failure.retry_after);
-                tracing::warn!(%failure, "no answer about the login yet; asking again");
-                Polled::Pending
-            }
-        };
+        let polled =
+            match self.token_endpoint.ask(request, Outcome::of).await.unwrap_or_else(Outcome::unanswered) {
+                Outcome::Polled(polled) => polled,
+                Outcome::SlowDown => {
+                    authorization.slow_down();
+                    Polled::Pending
+                }
+                Outcome::Passing(failure) => {
+                    authorization.back_off(failure.retry_after);
+                    tracing::warn!(%failure, "no answer about the login yet; asking again");
+                    Polled::Pending
+                }
+            };
         let too_late = self.clock.now().reached(authorization.expires);
         if matches!(polled, Polled::Pending) && too_late { Polled::Expired } else { polled }
     }

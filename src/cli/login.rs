@@ -1,0 +1,258 @@
+//! `bearward login NAME`: a person logs in, in the system's browser, with a code to copy, or on another device.
+//!
+//! Knows terminals, pipes and what to say. The URL is data and goes to stdout, alone on its line; everything else is said on
+//! stderr. Shows no token and no code.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Read},
+    time::Duration,
+};
+
+use super::{
+    ask, browser,
+    exit::{self, Exit},
+    qr, token,
+};
+use crate::{
+    app,
+    config::{self, Loaded},
+    login::{Account, Begun, Device, LoggedIn, LoginError, PATIENCE, Paste, Redirect, Remedy},
+};
+
+/// More than any address that a browser shows.
+const LONGEST_LINE: u64 = 64 << 10;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The token's name in the configuration
+    name: String,
+    /// Open no browser: the URL is printed in any case
+    #[arg(long)]
+    no_browser: bool,
+    /// The code, or the whole address that the browser ended on, for the login that was begun before without an answer
+    #[arg(long, value_name = "CODE", allow_hyphen_values = true)]
+    code: Option<String>,
+}
+
+pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<(), Exit> {
+    let account = account(loaded, &arguments.name)?;
+    let login = Session { account: &account, name: &arguments.name, browser: !arguments.no_browser };
+    let logged_in = ask::runtime()?.block_on(async {
+        match &arguments.code {
+            Some(code) => login.with_code(code).await,
+            None => login.run().await,
+        }
+    })?;
+    exit::tell(&welcome(&arguments.name, &logged_in));
+    Ok(())
+}
+
+/// The account behind `[tokens.NAME]`, whose tokens outlive this process.
+///
+/// # Errors
+/// There is none, or its store is none that two processes share.
+pub(super) fn account(loaded: &Loaded, name: &str) -> Result<Account, Exit> {
+    if !loaded.config.tokens.contains_key(name) {
+        return Err(token::unknown(&loaded.config, name));
+    }
+    if matches!(loaded.config.store, config::Store::Memory) {
+        return Err(Exit::config(
+            "the store is kind = \"memory\": this process has nothing of what a running bearward holds, and would forget a \
+             login at its end. Set [store] kind = \"file\", or log in on the page of the running one ([admin] listen)",
+        ));
+    }
+    let account = app::account(&loaded.config, name).map_err(Exit::unavailable)?;
+    account.ok_or_else(|| token::unknown(&loaded.config, name))
+}
+
+/// How a login that did not succeed ends a command.
+pub(super) fn ended(name: &str, error: &LoginError) -> Exit {
+    match error.remedy() {
+        Remedy::LogIn => {
+            Exit::login_required(format!("not logged in: {error}\nTo log in: bearward login {name}"))
+        }
+        Remedy::TryLater => Exit::try_again(format!("not logged in: {error}")),
+        Remedy::MendThisMachine => Exit::unavailable(format!("not logged in: {error}")),
+        Remedy::Reconfigure => Exit::failure(format!("not logged in: {error}")),
+        Remedy::Nothing => Exit::usage(format!("{name}: {error}")),
+    }
+}
+
+/// How a question about a token that got no answer ends a command.
+pub(super) fn unsaid(name: &str, error: &LoginError) -> Exit {
+    let message = match error {
+        LoginError::Failed(failure) => {
+            format!("the authorization server did not say how {name} is: {failure}")
+        }
+        error => format!("{name}: {error}"),
+    };
+    match error.remedy() {
+        Remedy::LogIn => Exit::login_required(message),
+        Remedy::TryLater => Exit::try_again(message),
+        Remedy::MendThisMachine => Exit::unavailable(message),
+        Remedy::Reconfigure | Remedy::Nothing => Exit::failure(message),
+    }
+}
+
+/// How a login ended that nothing on this side prevented.
+type Ended = Result<LoggedIn, LoginError>;
+
+struct Session<'a> {
+    account: &'a Account,
+    name: &'a str,
+    /// Whether the system's browser may be opened.
+    browser: bool,
+}
+
+impl Session<'_> {
+    async fn run(&self) -> Result<LoggedIn, Exit> {
+        loop {
+            let begun = self.account.begin().await.map_err(|error| ended(self.name, &error))?;
+            let finished = match begun {
+                Begun::Redirect(redirect) => self.redirect(redirect).await?,
+                Begun::Paste(paste) => self.paste(paste).await?,
+                Begun::Device(device) => self.device(device).await?,
+            };
+            match finished {
+                Ok(logged_in) => return Ok(logged_in),
+                // Somebody is there who can try again; what they began with is used up.
+                Err(error) if error.remedy() == Remedy::LogIn && self.somebody_answers() => {
+                    exit::tell(&format!("\nNot logged in: {error}\nOnce more, from the beginning:\n"));
+                    if !confirmed().await {
+                        return Err(ended(self.name, &error));
+                    }
+                }
+                Err(error) => return Err(ended(self.name, &error)),
+            }
+        }
+    }
+
+    /// The end of a login that another process began.
+    async fn with_code(&self, code: &str) -> Result<LoggedIn, Exit> {
+        let name = self.name;
+        let paste = self.account.resume().await.map_err(|error| ended(name, &error))?;
+        let paste = paste.ok_or_else(|| {
+            Exit::login_required(format!(
+                "no login of {name} waits for a code: none was begun in the last {}, or it was used already. A code belongs \
+                 to the login it was asked for with (PKCE). Begin with: bearward login {name} --no-browser",
+                minutes(PATIENCE)
+            ))
+        })?;
+        paste.finish(code).await.map_err(|error| ended(name, &error))
+    }
+
+    async fn redirect(&self, redirect: Redirect) -> Result<Ended, Exit> {
+        self.show(redirect.url())?;
+        let back = redirect.redirect_uri();
+        exit::tell(&format!(
+            "Waiting for the browser to come back to {back} (at most {}).",
+            minutes(PATIENCE)
+        ));
+        Ok(redirect.finish().await)
+    }
+
+    async fn paste(&self, paste: Paste) -> Result<Ended, Exit> {
+        self.show(paste.url())?;
+        let terminal = io::stdin().is_terminal();
+        loop {
+            if terminal {
+                exit::tell(
+                    "Then paste the code it shows, or the address it ends on, and press Enter. Be quick: a code may live a minute.",
+                );
+            }
+            let Some(pasted) = line().await else { return Err(self.nobody(&paste).await) };
+            match paste.check(&pasted) {
+                Err(error) if terminal => exit::tell(&format!("{error}.")),
+                _ => return Ok(paste.finish(&pasted).await),
+            }
+        }
+    }
+
+    /// Nobody is there to paste: what is needed to go on is kept for a process that is given the code.
+    async fn nobody(&self, paste: &Paste) -> Exit {
+        let name = self.name;
+        match paste.set_aside().await {
+            Ok(()) => Exit::login_required(format!(
+                "no code came on stdin. Open the address above, and within {} run: bearward login {name} --code CODE",
+                minutes(PATIENCE)
+            )),
+            Err(error) => ended(name, &LoginError::Store(error)),
+        }
+    }
+
+    async fn device(&self, device: Device) -> Result<Ended, Exit> {
+        let code = device.user_code();
+        let whole = device.verification_uri_complete().unwrap_or(device.verification_uri());
+        exit::tell(&format!("On any device, open {} and enter the code {code}", device.verification_uri()));
+        exit::print(&format!("{whole}\n"))?;
+        if io::stderr().is_terminal()
+            && let Some(picture) = qr::picture(whole)
+        {
+            exit::tell(&picture);
+        }
+        let until = jiff::Timestamp::try_from(device.expires().wall())
+            .map(|at| at.strftime("%H:%M:%S UTC").to_string());
+        exit::tell(&format!(
+            "Waiting for you there, until {}.",
+            until.unwrap_or_else(|_| "the code expires".to_owned())
+        ));
+        if self.browser {
+            browser::open(whole);
+        }
+        Ok(device.finish().await)
+    }
+
+    fn show(&self, url: &str) -> Result<(), Exit> {
+        let opened = self.browser && browser::open(url);
+        exit::tell(match opened {
+            true => "Log in with the browser that opens now, or open this address yourself:",
+            false => "Open this address in a browser and log in:",
+        });
+        exit::print(&format!("{url}\n"))
+    }
+
+    fn somebody_answers(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+}
+
+async fn confirmed() -> bool {
+    exit::tell("Press Enter for a new address (Ctrl-C gives up).");
+    line().await.is_some()
+}
+
+/// The next line of stdin; `None` at its end, or where nobody writes one in time.
+async fn line() -> Option<String> {
+    let (read, line) = tokio::sync::oneshot::channel();
+    // A thread of its own: a read that nobody answers cannot be given up, and must not hold the process.
+    let reader = std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let mut text = String::new();
+        let octets = io::stdin().lock().take(LONGEST_LINE).read_line(&mut text);
+        // Whoever waited may have stopped waiting.
+        let _ = read.send(octets.is_ok_and(|octets| octets > 0).then_some(text));
+    });
+    reader.ok()?;
+    tokio::time::timeout(PATIENCE, line).await.ok()?.ok()?
+}
+
+fn welcome(name: &str, logged_in: &LoggedIn) -> String {
+    // The server's words, in which a terminal is to read no orders.
+    let scope = logged_in.scope.as_deref().map(|scope| scope.replace(char::is_control, ""));
+    let scope = scope.filter(|scope| !scope.is_empty());
+    let scope = scope.map(|scope| format!(", for {scope}")).unwrap_or_default();
+    let until = jiff::Timestamp::try_from(logged_in.expires_at)
+        .map_or_else(|_| "in a far future".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    match logged_in.lasting {
+        true => format!(
+            "Logged in: {name}{scope}. bearward refreshes it from now on; a running one uses it within a second."
+        ),
+        false => format!(
+            "Logged in: {name}{scope}, until {until}. No refresh token came: somebody has to log in again then. Where the \
+             server has a scope for it (often offline_access), add it to scope in [tokens.{name}]."
+        ),
+    }
+}
+
+fn minutes(span: Duration) -> String {
+    format!("{} minutes", span.as_secs() / 60)
+}

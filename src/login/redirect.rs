@@ -1,0 +1,115 @@
+//! A login whose browser comes back to us: the wait for it.
+//!
+//! Knows that one good return ends the wait, after its code was redeemed, and that no other return does. Does not know sockets
+//! (`listener`), and judges nothing itself (`oauth::authorization`).
+
+use std::{convert::Infallible, future::pending, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Account, LoggedIn, LoginError, PATIENCE,
+    listener::{Listener, Visit},
+    page::Page,
+};
+use crate::{
+    clock::Deadline,
+    oauth::grant::authorization_code::{AuthorizationRequest, Code, Refused},
+};
+
+/// A login whose browser comes back to us.
+#[derive(Debug)]
+pub struct Redirect {
+    account: Account,
+    request: AuthorizationRequest,
+    listener: Listener,
+    deadline: Deadline,
+}
+
+/// A return that belongs to this login, and who waits for its page.
+struct Returned {
+    brought: Result<Code, LoginError>,
+    page: oneshot::Sender<Page>,
+}
+
+impl Redirect {
+    pub(super) fn new(account: Account, request: AuthorizationRequest, listener: Listener) -> Self {
+        let deadline = account.clock.now().after(PATIENCE);
+        Self { account, request, listener, deadline }
+    }
+
+    /// Where the browser is sent.
+    pub fn url(&self) -> &str {
+        self.request.url()
+    }
+
+    /// The redirect URI that was sent, its port filled in.
+    pub fn redirect_uri(&self) -> &str {
+        self.listener.redirect_uri()
+    }
+
+    /// The same with another limit than [`PATIENCE`], counted from now.
+    #[must_use]
+    pub fn within(mut self, patience: Duration) -> Self {
+        self.deadline = self.account.clock.now().after(patience);
+        self
+    }
+
+    /// Waits for the browser, redeems the code at once and keeps what was granted. Dropping it ends the wait and closes the
+    /// listener. Whatever does not belong to this login is refused, and the wait goes on.
+    ///
+    /// # Errors
+    /// The person refused, or nothing usable came.
+    pub async fn finish(self) -> Result<LoggedIn, LoginError> {
+        let Self { account, request, listener, deadline } = self;
+        let mut open = listener.open();
+        let returned = tokio::select! {
+            returned = wait(&mut open.visits, &request) => returned?,
+            () = account.clock.sleep_until(deadline) => return Err(LoginError::TooLate),
+        };
+        let ended = match returned.brought {
+            Ok(code) => {
+                tokio::select! {
+                    ended = account.redeem(request, code) => ended,
+                    never = turn_away(&mut open.visits) => match never {},
+                }
+            }
+            Err(refused) => Err(refused),
+        };
+        // The browser may have been closed meanwhile; the login does not depend on it.
+        let _ = returned.page.send(Page::ended(&account.chain.name, &ended));
+        open.close().await;
+        ended
+    }
+}
+
+/// The first return that belongs to this login.
+async fn wait(
+    visits: &mut mpsc::Receiver<Visit>,
+    request: &AuthorizationRequest,
+) -> Result<Returned, LoginError> {
+    while let Some(Visit { query, page }) = visits.recv().await {
+        let brought = match request.judge(&query) {
+            Ok(code) => Ok(code),
+            Err(Refused::WrongState | Refused::NoCode) => {
+                // Whoever it was may have gone.
+                let _ = page.send(Page::another_login());
+                continue;
+            }
+            Err(refused @ (Refused::WrongIssuer(_) | Refused::Error(_))) => {
+                Err(LoginError::Refused(refused.to_string()))
+            }
+        };
+        return Ok(Returned { brought, page });
+    }
+    Err(LoginError::Listen("the listener for the browser ended".to_owned()))
+}
+
+/// Tells everybody who comes after the first that the login was used, for as long as it is polled. Never ends: what it is
+/// raced with may have spent the code.
+async fn turn_away(visits: &mut mpsc::Receiver<Visit>) -> Infallible {
+    while let Some(visit) = visits.recv().await {
+        let _ = visit.page.send(Page::used());
+    }
+    pending().await
+}
