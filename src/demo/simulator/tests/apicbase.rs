@@ -260,6 +260,12 @@ async fn a_form_is_good_once_and_wants_a_name() {
     let path = super::super::apicbase::AUTHORIZATION_ENDPOINT;
     assert_eq!(post(at, path, &[("content-type", FORM)], forged).await.status(), 400);
     assert_eq!(kitchen.simulator.counts().logins, 0);
+    let target = login(&kitchen, &[]).replace(&kitchen.simulator.url(), "");
+    let page = String::from_utf8(read(at, &target, &[]).await.body().to_vec()).unwrap();
+    let ticket = page.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let decision = format!("request={ticket}&decision=allow&username=x");
+    assert_eq!(post(at, path, &[("content-type", FORM)], &decision).await.status(), 200);
+    assert_eq!(post(at, path, &[("content-type", FORM)], &decision).await.status(), 400, "sent twice");
     assert_eq!(USERNAME, apicbase_username(&kitchen).await);
 }
 

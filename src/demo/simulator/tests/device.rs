@@ -1,9 +1,13 @@
 //! Device authorization: the interval, the page, and every way it can end.
 
 use super::*;
-use crate::demo::simulator::{
-    authorization_server::{DEVICE_AUTHORIZATION_ENDPOINT, VERIFICATION_PAGE},
-    person::Decision,
+use crate::{
+    clock::Clock,
+    demo::simulator::{
+        authorization_server::{DEVICE_AUTHORIZATION_ENDPOINT, VERIFICATION_PAGE},
+        device::Devices,
+        person::Decision,
+    },
 };
 
 const CLIENT: &str = "client_id=tv";
@@ -75,6 +79,34 @@ async fn a_device_that_asks_too_early_is_told_to_slow_down_even_when_the_person_
     assert_eq!(member(&poll(&late, &begun).await, "error"), "expired_token");
     let page = Person::new().confirm(&member(&begun, "verification_uri_complete"), Decision::Allow).await;
     assert_eq!(page.unwrap().status, 400, "too late for the person as well");
+}
+
+/// RFC 8628 section 3.5, on a clock of our own.
+#[tokio::test]
+async fn each_hasty_question_makes_the_interval_five_seconds_longer() {
+    let (clock, devices) = (Clock::manual(std::time::UNIX_EPOCH), Devices::new(VERIFICATION_PAGE));
+    let form = |body: String| {
+        let request = Request::post("/").header("content-type", FORM).body(()).unwrap();
+        Call { body: body.into(), ..Call::head(&request.into_parts().0, clock.now()) }
+    };
+    let call = form(CLIENT.to_owned());
+    let begun = devices.begin(&call, &call.form().unwrap(), "tv".to_owned()).unwrap();
+    let Reply::Response(begun) = begun.into_reply().await else { panic!("raw octets") };
+    let begun = http_body_util::BodyExt::collect(begun.into_body()).await.unwrap().to_bytes();
+    let code = member(&Response::new(begun), "device_code");
+    let parameters = form(format!("device_code={code}")).form().unwrap();
+    let (mut tokens, mut record) = (Tokens::default(), Record::default());
+    let mut ask = |seconds| {
+        clock.suspend(seconds * SECOND);
+        let mut desk = Desk { tokens: &mut tokens, record: &mut record, now: clock.now() };
+        devices.redeem(&parameters, "tv", &mut desk).unwrap_err().error
+    };
+    let answers =
+        [(0, "authorization_pending"), (4, "slow_down"), (9, "slow_down"), (15, "authorization_pending")];
+    for (seconds, expected) in answers {
+        assert_eq!(ask(seconds), expected, "after {seconds} s");
+    }
+    assert_eq!(ask(14), "slow_down", "it stays longer");
 }
 
 #[tokio::test]
