@@ -140,3 +140,41 @@ impl fmt::Display for LoggedOut {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_remedy() {
+        let failed = |fault| LoginError::Failed(Failure::new(fault, "x")).remedy();
+        for (fault, remedy) in [
+            (Fault::InvalidGrant, Remedy::LogIn),
+            (Fault::Refused, Remedy::Reconfigure),
+            (Fault::Limited, Remedy::TryLater),
+            (Fault::Unreachable, Remedy::TryLater),
+            (Fault::TimedOut, Remedy::TryLater),
+            (Fault::Unusable, Remedy::TryLater),
+            (Fault::Secret, Remedy::MendThisMachine),
+        ] {
+            assert_eq!(failed(fault), remedy, "{fault:?}");
+        }
+        assert_eq!(LoginError::TooLate.remedy(), Remedy::LogIn);
+        assert_eq!(LoginError::NoPerson.remedy(), Remedy::Nothing);
+    }
+
+    #[test]
+    fn a_logout_says_for_each_token_what_became_of_it() {
+        let out = LoggedOut {
+            refresh_token: Some(Ok(Revoked::Yes)),
+            access_token: Some(Err(Failure::new(Fault::Unreachable, "nobody is there"))),
+        };
+        let said = out.to_string();
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.len(), 2, "{said}");
+        assert!(lines[0].starts_with("the refresh token is revoked"), "{said}");
+        assert!(lines[1].ends_with("it could not be revoked: nobody is there"), "{said}");
+        let nothing = LoggedOut { refresh_token: None, access_token: None };
+        assert!(nothing.was_nothing() && nothing.to_string() == "nothing was stored");
+    }
+}

@@ -87,7 +87,9 @@ async fn help_and_version_are_data_and_no_secret_is_a_flag() {
     let folder = tempfile::tempdir().unwrap();
     let version = bearward(folder.path(), &["--version"], &[]).await;
     assert_eq!((version.status, version.out.trim()), (0, concat!("bearward ", env!("CARGO_PKG_VERSION"))));
-    for command in ["run", "check", "demo", "token", "status", "wait", "schema", "completions"] {
+    for command in
+        ["run", "check", "demo", "token", "login", "logout", "status", "wait", "schema", "completions"]
+    {
         let help = bearward(folder.path(), &[command, "--help"], &[]).await;
         assert_eq!((help.status, help.err.as_str()), (0, ""), "{command}");
         for word in help.out.split_whitespace().filter(|word| word.starts_with("--")) {
@@ -98,7 +100,9 @@ async fn help_and_version_are_data_and_no_secret_is_a_flag() {
         }
     }
     let help = bearward(folder.path(), &["--help"], &[]).await;
-    for command in ["run", "check", "demo", "token", "status", "wait", "schema", "completions"] {
+    for command in
+        ["run", "check", "demo", "token", "login", "logout", "status", "wait", "schema", "completions"]
+    {
         assert!(help.out.contains(&format!("  {command} ")), "{command} is not in {}", help.out);
     }
 }

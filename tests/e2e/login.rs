@@ -1,10 +1,14 @@
 //! `bearward login`, `logout` and `token --introspect` against the simulated Apicbase: each end in words that help.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use bearward::demo::simulator::{
-    Answer, Apicbase, Person,
-    person::{Decided, Decision, Redirect},
+use bearward::{
+    clock::Clock,
+    demo::simulator::{
+        Answer, Apicbase, Person,
+        person::{Decided, Decision, Redirect},
+    },
+    login::{Begun, PATIENCE},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -167,6 +171,35 @@ async fn a_login_set_aside_is_no_other_recipes_and_lies_where_only_we_can_read()
     place.edit("\"library\", \"stock\"", "\"library\"");
     let ended = place.run(&["login", "kitchen", "--code", "abc"]).await;
     expect(&ended, LOGIN_REQUIRED, &["no login of kitchen waits for a code"]);
+}
+
+#[tokio::test]
+async fn r135_a_login_set_aside_is_good_for_ten_minutes_and_for_one_of_two_who_take_it_up() {
+    let place = Place::new(Apicbase::new(), "").await;
+    let mut account = place.account();
+    account.clock = Clock::manual(SystemTime::now());
+    let begin = async || match account.begin().await.unwrap() {
+        Begun::Paste(paste) => paste,
+        other => panic!("no code to paste: {other:?}"),
+    };
+    begin().await.set_aside().await.unwrap();
+    account.clock.suspend(PATIENCE - Duration::from_secs(1));
+    assert!(account.resume().await.unwrap().is_some());
+    account.clock.suspend(Duration::from_secs(1));
+    assert!(account.resume().await.unwrap().is_none(), "too old");
+
+    let paste = begin().await;
+    paste.set_aside().await.unwrap();
+    let code = Person::new().copy_code(paste.url()).await.unwrap();
+    let (one, other) = (account.resume().await.unwrap().unwrap(), account.resume().await.unwrap().unwrap());
+    one.finish(&code).await.unwrap();
+    let refused = other.finish(&code).await.unwrap_err();
+    assert!(refused.to_string().contains("finished by another process"), "{refused}");
+    assert_eq!(place.kitchen.simulator.counts().token_requests, 1, "the code was sent once");
+
+    begin().await.set_aside().await.unwrap();
+    account.log_out().await.unwrap();
+    assert!(account.resume().await.unwrap().is_none(), "a logout ends it too");
 }
 
 #[tokio::test]

@@ -54,3 +54,34 @@ impl AuthorizationRequest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::authorization::Says;
+
+    #[test]
+    fn r134_r135_a_request_that_was_set_down_is_the_same_request() {
+        let endpoint = "https://id.example/authorize?tenant=\"a\"".replace('"', "%22").parse().unwrap();
+        let says = Says {
+            client_id: "app",
+            redirect_uri: Some("http://127.0.0.1:4711/call\"back".to_owned()),
+            scope: None,
+            issuer: Some(ExpectedIssuer { identifier: "https://id.example".to_owned(), promised: true }),
+        };
+        let begun = AuthorizationRequest::new(&endpoint, says).unwrap();
+        let text = begun.set_down();
+        assert!(!format!("{text:?}").contains(begun.state.expose()), "r146");
+        let taken_up = AuthorizationRequest::taken_up(&text).unwrap();
+        assert_eq!((taken_up.url(), &taken_up.state), (begun.url(), &begun.state));
+        assert_eq!(taken_up.verifier.challenge(), begun.verifier.challenge());
+        assert_eq!((&taken_up.redirect_uri, &taken_up.issuer), (&begun.redirect_uri, &begun.issuer));
+    }
+
+    #[test]
+    fn what_is_none_is_not_taken_up() {
+        for text in ["", "{}", "eyJ.access.token", r#"{"url":"https://id.example","state":"x"}"#] {
+            assert!(AuthorizationRequest::taken_up(&Secret::new(text)).is_none(), "{text}");
+        }
+    }
+}
