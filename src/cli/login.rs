@@ -4,23 +4,26 @@
 //! stderr. Shows no token and no code.
 
 use std::{
-    io::{self, BufRead, IsTerminal, Read},
+    convert::Infallible,
+    future::pending,
+    io::{self, IsTerminal},
     time::Duration,
 };
+
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     ask, browser,
     exit::{self, Exit},
-    qr, token,
+    qr,
+    stdin::Lines,
+    token,
 };
 use crate::{
     app,
     config::{self, Loaded},
-    login::{Account, Begun, Device, LoggedIn, LoginError, PATIENCE, Paste, Redirect, Remedy},
+    login::{Account, Begun, Device, LoggedIn, LoginError, PATIENCE, Paste, Pasted, Redirect, Remedy},
 };
-
-/// More than any address that a browser shows.
-const LONGEST_LINE: u64 = 64 << 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -36,7 +39,12 @@ pub(super) struct Arguments {
 
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<(), Exit> {
     let account = account(loaded, &arguments.name)?;
-    let login = Session { account: &account, name: &arguments.name, browser: !arguments.no_browser };
+    let mut login = Session {
+        account: &account,
+        name: &arguments.name,
+        browser: !arguments.no_browser,
+        lines: Lines::default(),
+    };
     let logged_in = ask::runtime()?.block_on(async {
         match &arguments.code {
             Some(code) => login.with_code(code).await,
@@ -102,10 +110,11 @@ struct Session<'a> {
     name: &'a str,
     /// Whether the system's browser may be opened.
     browser: bool,
+    lines: Lines,
 }
 
 impl Session<'_> {
-    async fn run(&self) -> Result<LoggedIn, Exit> {
+    async fn run(&mut self) -> Result<LoggedIn, Exit> {
         loop {
             let begun = self.account.begin().await.map_err(|error| ended(self.name, &error))?;
             let finished = match begun {
@@ -117,8 +126,9 @@ impl Session<'_> {
                 Ok(logged_in) => return Ok(logged_in),
                 // Somebody is there who can try again; what they began with is used up.
                 Err(error) if error.remedy() == Remedy::LogIn && self.somebody_answers() => {
-                    exit::tell(&format!("\nNot logged in: {error}\nOnce more, from the beginning:\n"));
-                    if !confirmed().await {
+                    exit::tell(&format!("\nNot logged in: {error}"));
+                    exit::tell("Press Enter for a new address (Ctrl-C gives up).");
+                    if self.lines.next(PATIENCE).await.is_none() {
                         return Err(ended(self.name, &error));
                     }
                 }
@@ -141,17 +151,42 @@ impl Session<'_> {
         paste.finish(code).await.map_err(|error| ended(name, &error))
     }
 
-    async fn redirect(&self, redirect: Redirect) -> Result<Ended, Exit> {
+    async fn redirect(&mut self, redirect: Redirect) -> Result<Ended, Exit> {
         self.show(redirect.url())?;
         let back = redirect.redirect_uri();
         exit::tell(&format!(
             "Waiting for the browser to come back to {back} (at most {}).",
             minutes(PATIENCE)
         ));
-        Ok(redirect.finish().await)
+        if !self.somebody_answers() {
+            return Ok(redirect.finish().await);
+        }
+        exit::tell("Is it on another machine? Then paste the address it ends on here, and press Enter.");
+        let (sender, pasted) = mpsc::channel(1);
+        tokio::select! {
+            ended = redirect.finish_or_pasted(pasted) => Ok(ended),
+            never = self.pass_on(sender) => match never {},
+        }
     }
 
-    async fn paste(&self, paste: Paste) -> Result<Ended, Exit> {
+    /// Passes on what is typed, for as long as it is polled.
+    async fn pass_on(&mut self, to: mpsc::Sender<Pasted>) -> Infallible {
+        while let Some(text) = self.lines.next(PATIENCE).await {
+            if text.trim().is_empty() {
+                continue;
+            }
+            let (refused, why) = oneshot::channel();
+            if to.send(Pasted { text, refused }).await.is_err() {
+                break;
+            }
+            if let Ok(why) = why.await {
+                exit::tell(&format!("{why}."));
+            }
+        }
+        pending().await
+    }
+
+    async fn paste(&mut self, paste: Paste) -> Result<Ended, Exit> {
         self.show(paste.url())?;
         let terminal = io::stdin().is_terminal();
         loop {
@@ -160,7 +195,7 @@ impl Session<'_> {
                     "Then paste the code it shows, or the address it ends on, and press Enter. Be quick: a code may live a minute.",
                 );
             }
-            let Some(pasted) = line().await else { return Err(self.nobody(&paste).await) };
+            let Some(pasted) = self.lines.next(PATIENCE).await else { return Err(self.nobody(&paste).await) };
             match paste.check(&pasted) {
                 Err(error) if terminal => exit::tell(&format!("{error}.")),
                 _ => return Ok(paste.finish(&pasted).await),
@@ -214,25 +249,6 @@ impl Session<'_> {
     fn somebody_answers(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
-}
-
-async fn confirmed() -> bool {
-    exit::tell("Press Enter for a new address (Ctrl-C gives up).");
-    line().await.is_some()
-}
-
-/// The next line of stdin; `None` at its end, or where nobody writes one in time.
-async fn line() -> Option<String> {
-    let (read, line) = tokio::sync::oneshot::channel();
-    // A thread of its own: a read that nobody answers cannot be given up, and must not hold the process.
-    let reader = std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-        let mut text = String::new();
-        let octets = io::stdin().lock().take(LONGEST_LINE).read_line(&mut text);
-        // Whoever waited may have stopped waiting.
-        let _ = read.send(octets.is_ok_and(|octets| octets > 0).then_some(text));
-    });
-    reader.ok()?;
-    tokio::time::timeout(PATIENCE, line).await.ok()?.ok()?
 }
 
 fn welcome(name: &str, logged_in: &LoggedIn) -> String {

@@ -14,6 +14,7 @@ mod qr;
 mod run;
 mod schema;
 mod status;
+mod stdin;
 mod token;
 mod wait;
 

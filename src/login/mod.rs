@@ -21,7 +21,7 @@ pub use self::{
     device::Device,
     outcome::{LoggedIn, LoggedOut, LoginError, Remedy},
     paste::Paste,
-    redirect::Redirect,
+    redirect::{Pasted, Redirect},
 };
 pub use crate::oauth::introspection::Introspected;
 use crate::{

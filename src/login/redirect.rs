@@ -26,10 +26,19 @@ pub struct Redirect {
     deadline: Deadline,
 }
 
-/// A return that belongs to this login, and who waits for its page.
+/// What a person pasted while the browser was waited for: it may run on another machine, where nobody listens.
+#[derive(Debug)]
+pub struct Pasted {
+    /// The address that the browser ended on, or the code in it.
+    pub text: String,
+    /// Is told why the text is not taken; the wait goes on then.
+    pub refused: oneshot::Sender<String>,
+}
+
+/// A return that belongs to this login, and the browser that waits for its page.
 struct Returned {
     brought: Result<Code, LoginError>,
-    page: oneshot::Sender<Page>,
+    page: Option<oneshot::Sender<Page>>,
 }
 
 impl Redirect {
@@ -61,10 +70,19 @@ impl Redirect {
     /// # Errors
     /// The person refused, or nothing usable came.
     pub async fn finish(self) -> Result<LoggedIn, LoginError> {
+        let (_nobody, nothing) = mpsc::channel(1);
+        self.finish_or_pasted(nothing).await
+    }
+
+    /// The same, where a person may paste what the browser would have brought.
+    ///
+    /// # Errors
+    /// As [`Redirect::finish`].
+    pub async fn finish_or_pasted(self, mut pasted: mpsc::Receiver<Pasted>) -> Result<LoggedIn, LoginError> {
         let Self { account, request, listener, deadline } = self;
         let mut open = listener.open();
         let returned = tokio::select! {
-            returned = wait(&mut open.visits, &request) => returned?,
+            returned = wait(&mut open.visits, &mut pasted, &request) => returned?,
             () = account.clock.sleep_until(deadline) => return Err(LoginError::TooLate),
         };
         let ended = match returned.brought {
@@ -76,8 +94,10 @@ impl Redirect {
             }
             Err(refused) => Err(refused),
         };
-        // The browser may have been closed meanwhile; the login does not depend on it.
-        let _ = returned.page.send(Page::ended(&account.chain.name, &ended));
+        if let Some(page) = returned.page {
+            // The browser may have been closed meanwhile; the login does not depend on it.
+            let _ = page.send(Page::ended(&account.chain.name, &ended));
+        }
         open.close().await;
         ended
     }
@@ -86,23 +106,37 @@ impl Redirect {
 /// The first return that belongs to this login.
 async fn wait(
     visits: &mut mpsc::Receiver<Visit>,
+    pasted: &mut mpsc::Receiver<Pasted>,
     request: &AuthorizationRequest,
 ) -> Result<Returned, LoginError> {
-    while let Some(Visit { query, page }) = visits.recv().await {
-        let brought = match request.judge(&query) {
-            Ok(code) => Ok(code),
-            Err(Refused::WrongState | Refused::NoCode) => {
-                // Whoever it was may have gone.
-                let _ = page.send(Page::another_login());
-                continue;
-            }
-            Err(refused @ (Refused::WrongIssuer(_) | Refused::Error(_))) => {
-                Err(LoginError::Refused(refused.to_string()))
-            }
-        };
-        return Ok(Returned { brought, page });
+    loop {
+        // Whoever is told that it is not taken may have gone.
+        tokio::select! {
+            Some(Visit { query, page }) = visits.recv() => match brought(request.judge(&query)) {
+                Ok(brought) => return Ok(Returned { brought, page: Some(page) }),
+                Err(_) => drop(page.send(Page::another_login())),
+            },
+            Some(Pasted { text, refused }) = pasted.recv() => match brought(request.pasted(&text)) {
+                Ok(brought) => return Ok(Returned { brought, page: None }),
+                Err(why) => drop(refused.send(why.to_string())),
+            },
+            else => return Err(LoginError::Listen("the listener for the browser ended".to_owned())),
+        }
     }
-    Err(LoginError::Listen("the listener for the browser ended".to_owned()))
+}
+
+/// What ends this login, well or not.
+///
+/// # Errors
+/// It is none of this login's, or nothing.
+fn brought(judged: Result<Code, Refused>) -> Result<Result<Code, LoginError>, Refused> {
+    match judged {
+        Ok(code) => Ok(Ok(code)),
+        Err(refused @ (Refused::WrongIssuer(_) | Refused::Error(_))) => {
+            Ok(Err(LoginError::Refused(refused.to_string())))
+        }
+        Err(refused @ (Refused::WrongState | Refused::NoCode)) => Err(refused),
+    }
 }
 
 /// Tells everybody who comes after the first that the login was used, for as long as it is polled. Never ends: what it is

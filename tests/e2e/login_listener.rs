@@ -7,9 +7,14 @@ use bearward::{
         Apicbase, Person,
         person::{Decided, Decision, Redirect},
     },
-    login::{Begun, LoggedIn, LoginError, Redirect as Waiting},
+    login::{Begun, LoggedIn, LoginError, Pasted, Redirect as Waiting},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use crate::support::{
     PATIENCE,
@@ -277,4 +282,24 @@ async fn an_address_that_is_no_loopback_one_is_pasted() {
     paste.check(back.url()).unwrap();
     let logged_in = paste.finish(back.url()).await.unwrap();
     assert!(logged_in.lasting);
+}
+
+#[tokio::test]
+async fn a_browser_on_another_machine_has_its_address_pasted() {
+    let place = Place::with_redirect().await;
+    let waiting = begun(&place).await;
+    let back = allowed(waiting.url()).await;
+    let (paste, pasted) = mpsc::channel(1);
+    let waiting = tokio::spawn(waiting.finish_or_pasted(pasted));
+    for (text, words) in
+        [(back.with("state", "x").url(), "belongs to another login"), ("two words", "no code in it")]
+    {
+        let (refused, why) = oneshot::channel();
+        paste.send(Pasted { text: text.to_owned(), refused }).await.unwrap();
+        let why = tokio::time::timeout(PATIENCE, why).await.unwrap().unwrap();
+        assert!(why.contains(words), "{why}");
+    }
+    assert_eq!(place.kitchen.simulator.counts().token_requests, 0);
+    paste.send(Pasted { text: back.url().to_owned(), refused: oneshot::channel().0 }).await.unwrap();
+    assert!(ended(waiting).await.unwrap().lasting);
 }
