@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod demo;
 mod exit;
+mod init;
 mod login;
 mod logout;
 mod qr;
@@ -40,6 +41,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented configuration to start from
+    Init(init::Arguments),
     /// Run the proxy: SIGTERM and SIGINT drain and stop, SIGHUP or a changed file reloads
     Run,
     /// Read and validate the configuration: exit 0, or 78 with every error
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
     run::silence_panics();
     run::leave_no_core();
     let ended = match arguments.command {
+        Command::Init(init) => init::run(&init, arguments.config.as_deref()),
         Command::Run => load(arguments.config.as_deref()).and_then(run::run),
         Command::Check => load(arguments.config.as_deref()).and_then(check::run),
         Command::Demo(demo) => demo::run(&demo),

@@ -113,7 +113,7 @@ const LOG: &[Key] = &[
     ),
 ];
 
-const LISTENER: &[Key] = &[
+pub(super) const LISTENER: &[Key] = &[
     key("listen", Kind::Listen, "ADDRESS:PORT or unix:/path."),
     key(
         "allow_hosts",
@@ -128,7 +128,7 @@ const LISTENER: &[Key] = &[
     ),
 ];
 
-const STORE: &[Key] = &[
+pub(super) const STORE: &[Key] = &[
     key(
         "kind",
         Kind::Choice {
@@ -411,6 +411,16 @@ pub(super) const PRESET: &[Key] = &[
     key("token", Kind::Table(TOKEN), ""),
     key("grant", Kind::Named(TOKEN), "What differs where the user's `grant_type` is this one."),
     key("upstream", Kind::Table(UPSTREAM), ""),
+    key("about", Kind::Text, "The provider, in a line."),
+    key("path", Kind::Text, "A path to try first."),
+    key("way", Kind::Named(WAY), "What the user adds where the `grant_type` is this one."),
+];
+
+const WAY: &[Key] = &[
+    key("about", Kind::Text, "Whom it is for, in a line."),
+    key("ask", Kind::Texts, "Keys of the token that only the user knows; `upstream.` before an upstream's."),
+    key("may", Kind::Texts, "Further ones, which not everybody has."),
+    key("example", Kind::Object, "What such a value looks like."),
 ];
 
 /// The key of this name in a table, where there is one.

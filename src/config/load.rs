@@ -131,7 +131,7 @@ fn find(explicit: Option<&Path>, env: Environment<'_>) -> Result<PathBuf, Proble
     }
     let list: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
     let problem = Problem::error(format!("there is no configuration: {} do not exist", list.join(", ")))
-        .fix("name one with -c FILE or in BEARWARD_CONFIG");
+        .fix("write one with `bearward init`, or name one with -c FILE or in BEARWARD_CONFIG");
     Err(one(problem))
 }
 

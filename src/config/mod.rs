@@ -3,6 +3,7 @@
 //! Knows TOML, keys, presets and what makes a configuration valid; a [`Config`] cannot be built wrong. Does not know how
 //! the parts are put together (`app`) and binds, connects and spawns nothing.
 
+pub mod draft;
 mod keys;
 mod load;
 mod presets;
@@ -30,7 +31,7 @@ use crate::{
 };
 
 pub use load::{Environment, Loaded, digest};
-pub use presets::NAMES as PRESETS;
+pub use presets::{Introduction, NAMES as PRESETS, Way, introduce};
 pub use problems::{Problem, Problems, Severity};
 pub use schema::schema;
 
