@@ -9,6 +9,7 @@
 
 mod admin;
 mod apis;
+mod browsers;
 mod canary;
 mod commands;
 mod discovery;

@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 
 pub mod kitchen;
+pub mod browser;
+pub mod node;
 pub mod outside;
 
 use std::{
@@ -17,6 +19,7 @@ use std::{
 };
 
 pub mod raw;
+pub mod site;
 
 pub use bearward::demo::application::Application;
 use bearward::{
