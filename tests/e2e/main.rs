@@ -25,6 +25,7 @@ mod logs;
 mod memory;
 mod odd_answers;
 mod outage;
+mod provider;
 mod rejection;
 mod reload;
 mod restarts;

@@ -66,6 +66,29 @@ function bounded(promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+// What an expression is in a page, whatever the page's policy says of evaluating: the debugger is not bound by it.
+async function evaluate(kept, expression) {
+  kept.debugger ??= kept.page.context().newCDPSession(kept.page);
+  const asked = { expression, awaitPromise: true, returnByValue: true };
+  const { result, exceptionDetails } = await (await kept.debugger).send('Runtime.evaluate', asked);
+  if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+  return result.value;
+}
+
+async function until(kept, expression) {
+  const end = Date.now() + patience;
+  for (;;) {
+    // A page that is just leaving can say nothing, and the next one is asked.
+    const last = await bounded(evaluate(kept, expression), expression).catch((error) => error);
+    if (last && !(last instanceof Error)) return;
+    if (Date.now() > end) {
+      const text = await kept.page.locator('body').innerText({ timeout: 1000 }).catch(() => '(no body)');
+      throw new Error(`it never came to this: ${expression} (${last}); the page says:\n${text}`);
+    }
+    await new Promise((wait) => setTimeout(wait, 20));
+  }
+}
+
 // Where an action happens: by role and accessible name, by label, or by selector.
 function place(page, { role, name, label, selector }) {
   if (role) return page.getByRole(role, { name, exact: true });
@@ -92,23 +115,14 @@ serve(
     text: (given) => place(of(given).page, given.place).innerText(),
     attribute: (given) => place(of(given).page, given.place).getAttribute(given.name),
     count: (given) => place(of(given).page, given.place).count(),
-    evaluate: (given) => bounded(of(given).page.evaluate(given.script), given.script),
-    // By polling, because a page's policy may forbid what evaluates strings in it.
-    until: (given) =>
-      of(given).page.waitForFunction(given.script, undefined, { polling: 50 }).then(
-        () => null,
-        async (error) => {
-          const text = await of(given).page.locator('body').innerText({ timeout: 1000 }).catch(() => '(no body)');
-          throw new Error(`it never came to this: ${given.script} (${error.message.split('\n')[0]}); the page says:\n${text}`);
-        },
-      ),
+    evaluate: (given) => bounded(evaluate(of(given), given.script), given.script),
+    until: (given) => until(of(given), given.script),
     screenshot: async (given) => {
       await of(given).page.screenshot({ path: given.file, fullPage: given.whole, animations: 'disabled' });
     },
     axe: async (given) => {
-      const { page } = of(given);
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => globalThis.axe.run());
+      await evaluate(of(given), `${axe};0`);
+      const { violations } = await evaluate(of(given), 'axe.run()');
       return violations.map(({ id, impact, help, nodes }) => ({
         id,
         impact,

@@ -2,6 +2,9 @@
 // unasked has no id. The end of stdin is the end of the process: nothing outlives the test that started it.
 import { createInterface } from 'node:readline';
 
+// What a library remarks is no part of the conversation; what it calls an error still goes to stderr.
+console.log = console.info = console.warn = console.debug = () => {};
+
 export const options = JSON.parse(process.argv[2] ?? '{}');
 
 export function tell(what) {

@@ -6,6 +6,7 @@ pub mod kitchen;
 pub mod browser;
 pub mod node;
 pub mod outside;
+pub mod provider;
 
 use std::{
     collections::BTreeMap,
