@@ -59,10 +59,13 @@ impl Admission {
         let host = host.strip_suffix('.').unwrap_or(&host);
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse::<IpAddr>() {
-            return self.ip_literals
+            // Browsers say which site asks (Sec-Fetch-Site) only where they take the address for a loopback one. They do not take
+            // `::ffff:127.0.0.1` or `0.0.0.0` for that, and connect: no application writes our address so, a foreign page does.
+            let disguised = address.is_unspecified() || address.to_canonical() != address;
+            let ours = self.ip_literals
                 || address.is_loopback()
-                || local.is_some_and(|local| local.ip().to_canonical() == address.to_canonical())
-                || self.hosts.iter().any(|allowed| allowed == host || allowed == bare);
+                || local.is_some_and(|local| local.ip().to_canonical() == address);
+            return ours && !disguised || self.hosts.iter().any(|allowed| allowed == host || allowed == bare);
         }
         host == "localhost"
             || host.ends_with(".localhost")
@@ -184,6 +187,30 @@ mod tests {
         assert_eq!(with(&[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:8102")]), Ok(()));
         assert_eq!(with(&[("sec-fetch-site", "cross-site"), ("origin", "https://tool.example")]), Ok(()));
         assert_eq!(with(&[("origin", "https://tool.example"), ("origin", "https://evil.example")]), refused);
+    }
+
+    #[test]
+    fn r023_no_disguise_of_a_loopback_address_is_served() {
+        let admission = Admission { ip_literals: true, ..Admission::default() };
+        for (host, local) in [
+            ("[::ffff:127.0.0.1]:8102", "127.0.0.1:8102"),
+            ("[::ffff:7f00:1]:8102", "[::ffff:127.0.0.1]:8102"),
+            ("0.0.0.0:8102", "127.0.0.1:8102"),
+            ("[::]:8102", "[::1]:8102"),
+        ] {
+            let mut fields = HeaderMap::new();
+            fields.insert(HOST, http::HeaderValue::from_static(host));
+            for ip_literals in [true, false] {
+                let admission = Admission { ip_literals, ..admission.clone() };
+                let asked = admission.admit(&Uri::from_static("/"), &fields, local.parse().ok());
+                assert_eq!(asked, Err(Refusal::UnknownHost), "{host}");
+            }
+        }
+        // A dual-stack listener sees the address of an IPv4 connection as a mapped one; who wrote the plain one is served.
+        let mut fields = HeaderMap::new();
+        fields.insert(HOST, http::HeaderValue::from_static("10.0.0.5:8102"));
+        let local = "[::ffff:10.0.0.5]:8102".parse().ok();
+        assert_eq!(Admission::default().admit(&Uri::from_static("/"), &fields, local), Ok(()));
     }
 
     #[test]

@@ -231,6 +231,8 @@ impl Failure {
         let fields = response.headers_mut();
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // A browser that was sent here and shows this would ask for an icon next: a request of this origin, which is admitted.
+        fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         if let Ok(value) = HeaderValue::try_from(format!("bearward; error={}", told.error)) {
             fields.insert(PROXY_STATUS, value);
         }
@@ -302,6 +304,7 @@ mod tests {
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(response.headers()["proxy-status"], "bearward; error=proxy_internal_error");
         assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["content-security-policy"], "default-src 'none'");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(problem["token"], "bank");

@@ -24,6 +24,7 @@ mod login_required;
 mod logs;
 mod memory;
 mod odd_answers;
+mod other_origins;
 mod outage;
 mod provider;
 mod rejection;

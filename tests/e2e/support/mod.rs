@@ -20,6 +20,7 @@ use std::{
 };
 
 pub mod raw;
+pub mod relay;
 pub mod site;
 
 pub use bearward::demo::application::Application;
