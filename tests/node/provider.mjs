@@ -147,9 +147,28 @@ async function api(request, response) {
   return text(response, 200, 'application/json', JSON.stringify({ sub: token.accountId, scope: token.scope ?? null }));
 }
 
+// Token requests under way, those that wait for a release, and whether new ones do.
+const answering = new Set();
+const waiting = new Set();
+let holding = false;
+
+// Nothing of a held request is looked at; one whose sender dies meanwhile was never here.
+function hold(response) {
+  return new Promise((go) => {
+    const held = { go };
+    waiting.add(held);
+    response.on('close', () => waiting.delete(held));
+  });
+}
+
 const provide = provider.callback();
 server.on('request', async (request, response) => {
   const { pathname, searchParams } = new URL(request.url, issuer);
+  if (pathname === '/token') {
+    if (holding) await hold(response);
+    answering.add(response);
+    response.on('close', () => answering.delete(response));
+  }
   try {
     if (pathname.startsWith('/interaction/')) await interaction(request, response);
     else if (pathname.startsWith('/api/')) await api(request, response);
@@ -166,9 +185,23 @@ server.on('request', async (request, response) => {
   }
 });
 
+async function until(condition) {
+  while (!condition()) await new Promise((wait) => setTimeout(wait, 5));
+}
+
 serve(
   {
     counts: () => counts,
+    hold: async () => {
+      holding = true;
+      await until(() => answering.size === 0);
+    },
+    waiting: () => waiting.size,
+    release: () => {
+      holding = false;
+      for (const held of waiting) held.go();
+      waiting.clear();
+    },
     lifetimes: ({ access_token }) => {
       options.access_token_lifetime = access_token;
     },

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use serde_json::json;
 
 use super::{
@@ -74,6 +74,21 @@ impl Provider {
         self.script.ask("lifetimes", json!({ "access_token": seconds })).await;
     }
 
+    /// Looks at no further token request until they are released. What it has looked at is answered when this returns.
+    pub async fn hold_token_requests(&self) {
+        self.script.ask("hold", json!({})).await;
+    }
+
+    /// How many held token requests there are whose sender still waits.
+    pub async fn token_requests_waiting(&self) -> u64 {
+        self.script.ask("waiting", json!({})).await.as_u64().expect("a number")
+    }
+
+    /// Answers the held ones and all that come.
+    pub async fn release_token_requests(&self) {
+        self.script.ask("release", json!({})).await;
+    }
+
     /// One request to it.
     pub async fn send(&self, request: Request<Bytes>) -> Response<Bytes> {
         send(&self.issuer, request).await
@@ -124,6 +139,12 @@ impl Person {
         Self { name, cookies: BTreeMap::new() }
     }
 
+    /// Opens an address of another server, such as the one that the provider has sent the browser to.
+    pub async fn opens(&mut self, url: &str) -> Response<Bytes> {
+        let (origin, target) = split(url);
+        send(&origin, Request::get(target).body(Bytes::new()).expect("a valid request")).await
+    }
+
     /// Opens `url` and goes through the provider's pages, as `decision` says.
     pub async fn visits(&mut self, url: &str, decision: Decision) -> End {
         let (origin, target) = split(url);
@@ -144,19 +165,22 @@ impl Person {
             let page = String::from_utf8_lossy(answer.body()).into_owned();
             assert_eq!(answer.status(), 200, "{page}");
             let Some(action) = between(&page, "action=\"", "\"") else { return End::Page(page) };
+            // Where only the device's user could go on, the person has come to the end.
+            let Some(form) = self.filled(&page, decision) else { return End::Page(page) };
             let action = action.strip_prefix(&*origin).unwrap_or(action).to_owned();
-            request = self.request(Method::POST, &action, &self.filled(&page, decision));
+            request = self.request(Method::POST, &action, &form);
         }
         panic!("the pages go round in a circle");
     }
 
-    /// What goes into the form of `page`: all that it has filled in already, the name, and the pressed button.
-    fn filled(&self, page: &str, decision: Decision) -> String {
+    /// What goes into the form of `page`: all that it has filled in already, the name, and the pressed button. `None` where the
+    /// person does not know what to write.
+    fn filled(&self, page: &str, decision: Decision) -> Option<String> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         for input in page.split("<input").skip(1).map(|rest| rest.split('>').next().unwrap_or_default()) {
             let name = between(input, "name=\"", "\"").expect("a field has a name");
             let value = if name == "login" { Some(self.name) } else { between(input, "value=\"", "\"") };
-            form.append_pair(name, value.unwrap_or_else(|| panic!("nothing to write into {name}")));
+            form.append_pair(name, value?);
         }
         let deny = decision == Decision::Deny;
         if page.contains("value=\"login\"") {
@@ -166,7 +190,7 @@ impl Person {
         } else if deny && page.contains("name=\"abort\"") {
             form.append_pair("abort", "yes");
         }
-        form.finish()
+        Some(form.finish())
     }
 
     fn request(&self, method: Method, target: &str, form: &str) -> Request<Bytes> {
@@ -195,8 +219,9 @@ impl Person {
 }
 
 /// One request to an address, on a connection of its own.
-async fn send(origin: &str, request: Request<Bytes>) -> Response<Bytes> {
+async fn send(origin: &str, mut request: Request<Bytes>) -> Response<Bytes> {
     let authority = origin.strip_prefix("http://").expect("an origin of http");
+    request.headers_mut().insert(header::HOST, HeaderValue::try_from(authority).expect("a host"));
     let address =
         authority.replace("localhost", "127.0.0.1").parse().expect("a loopback address with its port");
     let answer = tokio::time::timeout(super::PATIENCE, Application::new(address).send(request)).await;
