@@ -159,7 +159,7 @@ impl Stage {
 }
 
 /// The hostile site's answers: the page, and a redirect to wherever the page wants.
-fn hostile(request: &Request<Bytes>) -> Response<Bytes> {
+pub(crate) fn hostile(request: &Request<Bytes>) -> Response<Bytes> {
     let Some(query) = request.uri().query().filter(|_| request.uri().path() == "/bounce") else {
         let mut page = html(HOSTILE);
         // A connection that stays open would lead to this site for ever, whatever its name leads to.

@@ -16,14 +16,20 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::support::{
-    Application, PATIENCE, Process, ask,
-    outside::{Ended, bearward, json, look, status},
-    provider::{Decision, End, Person, Provider},
+use crate::{
+    other_origins::hostile,
+    support::{
+        Application, PATIENCE, Process, ask,
+        browser::{Browser, Look, label, role},
+        outside::{Ended, bearward, json, look, status},
+        provider::{Decision, End, Person, Provider},
+        site::Site,
+    },
 };
 
 const LOOPBACK: &str = r#"redirect_uri = "http://127.0.0.1:0/callback""#;
 
+/// r027 r134
 #[tokio::test]
 async fn a_person_logs_in_by_a_loopback_redirect_and_the_application_sees_no_error() {
     let Some(provider) = Provider::start(3).await else { return };
@@ -64,6 +70,41 @@ async fn a_person_logs_in_by_a_loopback_redirect_and_the_application_sees_no_err
     strict(&provider).await;
 }
 
+/// A login has a listener of its own, and it is open while a person looks at other pages (r027).
+#[tokio::test]
+async fn a_person_logs_in_with_a_real_browser_while_another_page_of_it_is_hostile() {
+    let Some(provider) = Provider::start(600).await else { return };
+    let Some(browser) = Browser::start().await else { return };
+    let place = Place::new(&provider, "authorization_code", "none", LOOPBACK);
+    let login = place.log_in(&[]).await;
+    let query = login.url.split_once('?').expect("a query").1;
+    let (_, back) = form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "redirect_uri")
+        .expect("it comes back");
+
+    let evil = Site::start(hostile).await;
+    let other = browser.open(Look::default()).await;
+    assert_eq!(other.goto(&format!("http://{}/", evil.address())).await, Ok(200));
+    for query in ["?state=s&code=", "?error=access_denied&state="] {
+        let could = other.evaluate(&format!("attack({:?})", format!("{back}{query}"))).await;
+        assert_eq!(could, serde_json::json!({}), "it could read");
+    }
+
+    let page = browser.open(Look::default()).await;
+    assert_eq!(page.goto(&login.url).await, Ok(200));
+    page.fill(label("Name"), "ada").await;
+    page.click(role("button", "Log in")).await;
+    page.click(role("button", "Allow")).await;
+    page.sees("close this").await;
+    assert_eq!(page.complaints().await, Vec::<String>::new());
+    let wrong = page.axe().await;
+    assert!(wrong.iter().all(|violation| !violation.is_serious()), "{wrong:#?}");
+    let ended = login.ended().await;
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(place.bearward(&["token", "api"]).await.status, 0);
+}
+
+/// r141
 #[tokio::test]
 async fn a_logout_ends_the_tokens_at_the_provider_and_here() {
     let Some(provider) = Provider::start(600).await else { return };
@@ -142,6 +183,7 @@ async fn a_code_that_was_used_or_is_too_old_is_called_that() {
     );
 }
 
+/// r133 r135
 #[tokio::test]
 async fn a_person_who_says_no_and_a_server_that_is_another_one_log_nobody_in() {
     let Some(provider) = Provider::start(600).await else { return };
@@ -180,6 +222,7 @@ async fn a_person_who_says_no_and_a_server_that_is_another_one_log_nobody_in() {
     assert_eq!(provider.count("granted authorization_code").await, 0);
 }
 
+/// r137
 #[tokio::test]
 async fn a_person_logs_in_on_another_device_or_says_no_there() {
     let Some(provider) = Provider::start(3).await else { return };
@@ -259,6 +302,7 @@ async fn r130_fifty_refreshes_and_ten_restarts_never_show_the_provider_a_used_re
     assert_eq!(counts["granted authorization_code"], 1, "nobody had to log in again");
 }
 
+/// r133
 #[tokio::test]
 async fn an_issuer_that_is_not_exactly_the_providers_is_refused() {
     let Some(provider) = Provider::start(600).await else { return };

@@ -29,7 +29,7 @@ const client = (client_id, token_endpoint_auth_method, redirect_uris) => ({
 const loopback = ['http://127.0.0.1/callback', 'http://localhost/callback'];
 
 const page = (title, content) =>
-  `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><main><h1>${title}</h1>${content}</main></html>`;
+  `<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>${title}</title><main><h1>${title}</h1>${content}</main></html>`;
 
 const provider = new Provider(issuer, {
   clients: [
