@@ -1,19 +1,41 @@
-//! Looking at a running bearward: `/livez`, `/readyz`, `/metrics`, `/status`. Read-only, and never a token or a secret.
+//! Looking at a running bearward: `/livez`, `/readyz`, `/metrics`, `/status`, and the page at `/` with its events.
 //!
-//! Knows what an operator may see. Does not know how the parts were put together, and changes nothing.
+//! Knows what an operator may see, and the few things that a person may do from the page (`actions`): log in and refresh.
+//! Never shows a token or a secret. Does not know how the parts were put together.
 
+mod actions;
+mod events;
+mod logins;
+mod page;
+mod snapshot;
 mod status;
+mod way;
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Write,
+    rc::Rc,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
 };
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+pub use self::{
+    events::Events,
+    way::{At, Way},
+};
+use self::{logins::Logins, page::Page};
 use crate::{
-    telemetry::{Metrics, UpstreamMetrics, metrics::Format},
+    clock::Clock,
+    login::Account,
+    secret::Secret,
+    telemetry::{Exchanges, Metrics, UpstreamMetrics, metrics::Format},
     token::{State, Supply},
 };
 
@@ -35,6 +57,8 @@ pub struct SeenToken {
     pub eager: bool,
     /// What its tokens come from.
     pub supply: Supply,
+    /// Whose a person's login is, where the recipe needs one.
+    pub account: Option<Account>,
 }
 
 /// An upstream.
@@ -46,31 +70,155 @@ pub struct SeenUpstream {
     pub url: String,
     /// The token that goes with them.
     pub token: Option<Arc<str>>,
-    /// The ways in: what an application uses as its base URL.
-    pub addresses: Vec<String>,
+    /// The ways in.
+    pub ways: Vec<Way>,
     /// Its counters.
     pub metrics: Arc<UpstreamMetrics>,
 }
 
-/// Answers a request to the admin listener.
-pub fn answer<B>(request: &Request<B>, seen: &Seen, all: &Metrics) -> Response<Bytes> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refused =
-            text(StatusCode::METHOD_NOT_ALLOWED, "this listener is for looking only: GET or HEAD\n");
-        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refused;
+/// From where somebody looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// This machine, over a listener that is for this machine only.
+    Here,
+    /// A listener, or a peer, that is not loopback.
+    Elsewhere,
+    /// A Unix socket, which no browser opens.
+    UnixSocket,
+}
+
+/// An answer's content.
+#[derive(Debug)]
+pub enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// Bit by bit, until somebody goes.
+    Events(Events),
+}
+
+/// What an admin listener answers from; lives on through reloads, on one thread.
+#[derive(Debug)]
+pub struct Admin {
+    seen: RefCell<Rc<Seen>>,
+    metrics: Metrics,
+    exchanges: Exchanges,
+    clock: Clock,
+    /// Tells one run of bearward from the next; no secret.
+    process: String,
+    /// Only who has read the page knows it.
+    form_token: Secret,
+    page: Page,
+    logins: Logins,
+    /// Who watches looks again at once.
+    changed: watch::Sender<()>,
+    watching: Rc<Cell<usize>>,
+    stopping: Cell<bool>,
+}
+
+impl Admin {
+    /// An admin listener's answers.
+    ///
+    /// # Errors
+    /// The machine has no random numbers for the page's form token.
+    pub fn new(metrics: Metrics, exchanges: Exchanges, clock: Clock) -> std::io::Result<Rc<Self>> {
+        let (process, form_token) = (page::random_text()?, Secret::new(page::random_text()?));
+        let (changed, _) = watch::channel(());
+        Ok(Rc::new(Self {
+            seen: RefCell::default(),
+            metrics,
+            exchanges,
+            clock,
+            page: Page::new(&form_token, &process),
+            process,
+            form_token,
+            logins: Logins::new(changed.clone()),
+            changed,
+            watching: Rc::default(),
+            stopping: Cell::new(false),
+        }))
     }
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::accepted(accept);
-    match request.uri().path() {
-        "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => readiness(seen),
-        "/metrics" => match all.encode(format) {
-            Ok(encoded) => plain(StatusCode::OK, encoded, format.content_type()),
-            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n"),
-        },
-        "/status" => plain(StatusCode::OK, status::json(seen), "application/json"),
-        _ => text(StatusCode::NOT_FOUND, "here are /livez, /readyz, /metrics and /status\n"),
+
+    /// Shows `seen` from now on.
+    pub fn show(&self, seen: Seen) {
+        self.logins.keep_only(&seen);
+        self.seen.replace(Rc::new(seen));
+        self.changed.send_replace(());
+    }
+
+    /// Tells who watches that bearward is stopping, and ends logins under way.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.logins.keep_only(&Seen::default());
+        self.changed.send_replace(());
+    }
+
+    /// Returns when nobody watches any more.
+    pub async fn unwatched(&self) {
+        let mut changed = self.changed.subscribe();
+        while self.watching.get() > 0 && changed.changed().await.is_ok() {}
+    }
+
+    /// Answers a request. Events end when `drain` is cancelled. Inside a local runtime.
+    pub fn answer(
+        self: &Rc<Self>,
+        request: &Request<Bytes>,
+        from: From,
+        drain: &CancellationToken,
+    ) -> Response<Content> {
+        let path = request.uri().path();
+        if let Some(action) = actions::Action::of(path) {
+            return actions::answer(self, request, &action, from).map(Content::Whole);
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return only(&[Method::GET, Method::HEAD], "this is for looking only: GET or HEAD")
+                .map(Content::Whole);
+        }
+        if path == "/events" {
+            return self.events(request, from, drain);
+        }
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let format = Format::accepted(accept);
+        let seen = self.seen.borrow().clone();
+        let answer = match path {
+            "/" => self.page.answer(),
+            "/livez" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => readiness(&seen),
+            "/metrics" => match self.metrics.encode(format) {
+                Ok(encoded) => plain(StatusCode::OK, encoded, format.content_type()),
+                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n"),
+            },
+            "/status" => plain(StatusCode::OK, status::json(&seen), "application/json"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "here are / (a page to look at), /livez, /readyz, /metrics, /status and /events\n",
+            ),
+        };
+        answer.map(Content::Whole)
+    }
+
+    fn events(
+        self: &Rc<Self>,
+        request: &Request<Bytes>,
+        from: From,
+        drain: &CancellationToken,
+    ) -> Response<Content> {
+        let whole = |content: &'static str| plain(StatusCode::OK, content, events::CONTENT_TYPE);
+        if request.method() == Method::HEAD {
+            return whole("").map(Content::Whole);
+        }
+        let last = request.headers().get("last-event-id").and_then(|last| last.to_str().ok());
+        match Events::begin(self, last, from, drain.clone()) {
+            Some(events) => whole("").map(|_| Content::Events(events)),
+            None => {
+                let mut refused = problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Too many watch already",
+                    &format!("{} pages look at these events; close one of them", events::MOST),
+                );
+                refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                refused.map(Content::Whole)
+            }
+        }
     }
 }
 
@@ -100,6 +248,22 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 fn text(status: StatusCode, content: &'static str) -> Response<Bytes> {
     plain(status, content, TEXT)
+}
+
+/// A refusal in words (RFC 9457).
+fn problem(status: StatusCode, title: &str, detail: &str) -> Response<Bytes> {
+    let problem = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
+    plain(status, problem.to_string(), "application/problem+json")
+}
+
+/// The method is none of these (RFC 9110 section 15.5.6).
+fn only(methods: &[Method], words: &'static str) -> Response<Bytes> {
+    let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, format!("{words}\n"), TEXT);
+    let names = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    if let Ok(allow) = HeaderValue::try_from(names) {
+        refused.headers_mut().insert(ALLOW, allow);
+    }
+    refused
 }
 
 fn plain(status: StatusCode, content: impl Into<Bytes>, kind: &'static str) -> Response<Bytes> {

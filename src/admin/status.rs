@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 use serde::Serialize;
 
 use super::Seen;
-use crate::token::{self, State, Supply};
+use crate::token::{self, State, Subjects, Supply};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -30,7 +30,7 @@ struct Token {
 struct Upstream<'a> {
     url: &'a str,
     token: Option<&'a str>,
-    addresses: &'a [String],
+    addresses: Vec<&'a str>,
     requests: u64,
     errors: u64,
     replays: u64,
@@ -43,7 +43,7 @@ pub(super) fn json(seen: &Seen) -> String {
         let status = Upstream {
             url: &upstream.url,
             token: upstream.token.as_deref(),
-            addresses: &upstream.addresses,
+            addresses: upstream.ways.iter().map(|way| &*way.address).collect(),
             requests: upstream.metrics.requests(),
             errors: upstream.metrics.errors(),
             replays: upstream.metrics.replays(),
@@ -69,24 +69,26 @@ pub(super) fn word(state: State) -> &'static str {
 fn of(supply: &Supply) -> Token {
     match supply {
         Supply::One(source) => shown(source.status(), None),
-        Supply::PerSubject(subjects) => {
-            let each: Vec<token::Status> = subjects.each().map(|source| source.status()).collect();
-            let held = Some(each.len());
-            // One that is not well says more than the many that are.
-            let unwell = each.iter().find(|status| status.last_error.is_some()).cloned();
-            match unwell.or_else(|| each.into_iter().max_by_key(|status| status.generation)) {
-                Some(status) => shown(status, held),
-                None => Token {
-                    state: word(State::Acquiring),
-                    expires_at: None,
-                    refresh_at: None,
-                    generation: 0,
-                    last_error: None,
-                    subjects: held,
-                },
-            }
-        }
+        Supply::PerSubject(subjects) => match of_subjects(subjects) {
+            (Some(worst), held) => shown(worst, Some(held)),
+            (None, held) => Token {
+                state: word(State::Acquiring),
+                expires_at: None,
+                refresh_at: None,
+                generation: 0,
+                last_error: None,
+                subjects: Some(held),
+            },
+        },
     }
+}
+
+/// What one of many says for all, and how many there are. One that is not well says more than the many that are.
+pub(super) fn of_subjects(subjects: &Subjects) -> (Option<token::Status>, usize) {
+    let each: Vec<token::Status> = subjects.each().map(|source| source.status()).collect();
+    let held = each.len();
+    let unwell = each.iter().find(|status| status.last_error.is_some()).cloned();
+    (unwell.or_else(|| each.into_iter().max_by_key(|status| status.generation)), held)
 }
 
 fn shown(now: token::Status, subjects: Option<usize>) -> Token {

@@ -2,6 +2,10 @@
 
 use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, spawn_local},
@@ -9,21 +13,25 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admin::{self, Seen},
-    config::Listener,
+    admin::{Admin, Content, From},
+    config::{Listen, Listener},
     ingress::{
         accept::{Terms, accept},
-        admission::Admission,
+        admission::{Admission, Refusal},
         connection::Limits,
         door::refuse,
-        listen::Unstarted,
+        listen::{Ends, Unstarted},
     },
-    proxy::ResponseBody,
-    telemetry::Metrics,
+    proxy::{Failure, Kind, ResponseBody},
 };
 
 /// Connections at once: probes, a scraper, a few people.
 const CONNECTIONS: usize = 64;
+/// The largest form: a pasted address with a code in it is the largest thing that a person sends.
+const LARGEST_FORM: usize = 16 << 10;
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long those who watch have to read that it is over.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Who may come in, replaced at a reload.
 pub(super) type Admitted = Rc<RefCell<Rc<Admission>>>;
@@ -37,15 +45,16 @@ pub(super) fn admission(listener: &Listener) -> Rc<Admission> {
     })
 }
 
-/// Serves the admin listener until `drain` is cancelled; when the task ends its socket is closed. Inside a local runtime.
+/// Serves the admin listener on `address` until `drain` is cancelled; when the task ends its socket is closed, and those
+/// who watched have heard of it. Inside a local runtime.
 ///
 /// # Errors
 /// The runtime cannot take the socket.
 pub(super) fn serve(
     socket: Unstarted,
+    address: &Listen,
     admitted: Admitted,
-    seen: Rc<RefCell<Rc<Seen>>>,
-    metrics: Metrics,
+    admin: Rc<Admin>,
     drain: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
     let terms = Terms {
@@ -57,18 +66,75 @@ pub(super) fn serve(
         }))),
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: TaskTracker::new(),
-        drain,
+        drain: drain.clone(),
     };
-    Ok(spawn_local(accept(socket.start()?, terms, move |request, local| {
-        let (admission, seen, metrics) = (admitted.borrow().clone(), seen.clone(), metrics.clone());
+    let for_this_machine = matches!(address, Listen::Tcp(address) if address.ip().is_loopback());
+    let inside = admin.clone();
+    let accepting = accept(socket.start()?, terms, move |request, ends: Option<Ends>| {
+        let (admission, admin, drain) = (admitted.borrow().clone(), inside.clone(), drain.clone());
+        let from = from(for_this_machine, ends);
         async move {
+            let local = ends.map(|ends| ends.local);
             match admission.admit(request.uri(), request.headers(), local) {
-                Ok(()) => {
-                    let now = seen.borrow().clone();
-                    admin::answer(&request, &now, &metrics).map(ResponseBody::whole)
-                }
-                Err(refusal) => refuse(refusal).into_response(),
+                Err(Refusal::ForeignPage) if is_a_link_to_the_page(&request) => {}
+                Err(refusal) => return refuse(refusal).into_response(),
+                Ok(()) => {}
+            }
+            match whole(request).await {
+                Ok(request) => admin.answer(&request, from, &drain).map(body),
+                Err(failure) => failure.into_response(),
             }
         }
-    })))
+    });
+    Ok(spawn_local(async move {
+        accepting.await;
+        // Whoever does not read is cut.
+        let _cut = tokio::time::timeout(LAST_WORDS, admin.unwatched()).await;
+    }))
+}
+
+fn from(for_this_machine: bool, ends: Option<Ends>) -> From {
+    let Some(Ends { local, peer }) = ends else { return From::UnixSocket };
+    // A loopback address alone does not say so: with route_localnet, Linux takes packets for it from neighbours.
+    let here = for_this_machine && [local, peer].iter().all(|end| end.ip().to_canonical().is_loopback());
+    if here { From::Here } else { From::Elsewhere }
+}
+
+/// A link on a page of another site may lead a person to the page: a top-level navigation tells that site nothing, and
+/// does nothing here.
+fn is_a_link_to_the_page(request: &Request<Incoming>) -> bool {
+    let says = |name: &str, value: &str| {
+        let mut values = request.headers().get_all(name).iter();
+        values.next().is_some_and(|first| first == value) && values.next().is_none()
+    };
+    *request.method() == Method::GET
+        && request.uri().path() == "/"
+        && !request.headers().contains_key(http::header::ORIGIN)
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
+}
+
+/// The request with its content, where it has one that is looked at.
+async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Failure> {
+    let (head, body) = request.into_parts();
+    if head.method != Method::POST {
+        return Ok(Request::from_parts(head, Bytes::new()));
+    }
+    let reading = Limited::new(body, LARGEST_FORM).collect();
+    let content = match tokio::time::timeout(FORM_TIMEOUT, reading).await {
+        Ok(Ok(content)) => content.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err(Failure::new(Kind::Malformed, "the form is larger than 16 KiB"));
+        }
+        Ok(Err(_)) => return Err(Failure::new(Kind::Malformed, "the form was cut or broke its framing")),
+        Err(_) => return Err(Failure::new(Kind::BodyTooSlow, "the form took longer than 10 s")),
+    };
+    Ok(Request::from_parts(head, content))
+}
+
+fn body(content: Content) -> ResponseBody {
+    match content {
+        Content::Whole(content) => ResponseBody::whole(content),
+        Content::Events(events) => ResponseBody::own(events.into_stream()),
+    }
 }

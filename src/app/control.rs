@@ -21,18 +21,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Order, Sources, StartError, admin, open_store,
+    Order, Sources, StartError, account_in, admin, open_store,
     plan::{Plan, Socket},
     worker::{self, Command, Shared},
 };
 use crate::{
-    admin::Seen,
+    admin::Admin,
     clock::Clock,
-    config::{self, Config, Limits, Listen, Loaded},
+    config::{self, Config, Listen, Loaded},
     ingress::listen::{self, Bound, Unstarted},
     proxy::{self, Budget},
-    telemetry::Metrics,
-    token::Engine,
+    telemetry::{Exchanges, Metrics},
+    token::{Engine, Store},
 };
 
 /// How often the configuration file is read to see whether it changed. A ConfigMap's swap shows inotify only deletes.
@@ -79,9 +79,11 @@ struct Control {
     sources: Sources,
     plan: Arc<Plan>,
     engine: Engine,
+    clock: Clock,
+    store: Store,
     metrics: Metrics,
     workers: Vec<Worker>,
-    seen: Rc<RefCell<Rc<Seen>>>,
+    page: Rc<Admin>,
     admin: Option<OpenAdmin>,
     bound: HashMap<Socket, Listen>,
     addresses: Addresses,
@@ -127,13 +129,16 @@ impl Control {
         let digests = Digests { file: digest, others: digest_of(&files).await.unwrap_or_default() };
         let clock = Clock::system();
         let store = open_store(&config.store, &clock).map_err(StartError::Store)?;
-        let engine = Engine::new(clock.clone(), store, Handle::current());
+        let engine = Engine::new(clock.clone(), store.clone(), Handle::current());
         let metrics = Metrics::default();
+        let exchanges = Exchanges::new(config.workers.get());
+        let page =
+            Admin::new(metrics.clone(), exchanges.clone(), clock.clone()).map_err(StartError::Machine)?;
         let sockets = bind(&config, &HashMap::new(), None, config.workers.get())?;
         engine.login_page(sockets.login_page(&config, None));
         let sources = Sources::build(&config.tokens, &engine, &metrics, None);
         let plan = Arc::new(Plan::new(&config, &sources, &metrics, None).map_err(StartError::Tls)?);
-        let workers = spawn_workers(config.workers.get(), &config.limits, clock)?;
+        let workers = spawn_workers(&config, &exchanges, &clock)?;
         let mut control = Self {
             path,
             files,
@@ -142,9 +147,11 @@ impl Control {
             sources,
             plan,
             engine,
+            clock,
+            store,
             metrics,
             workers,
-            seen: Rc::default(),
+            page,
             admin: None,
             bound: HashMap::new(),
             addresses,
@@ -279,7 +286,8 @@ impl Control {
         }
         self.apply_admin(new_admin).await;
         let addresses = self.named_addresses();
-        self.seen.replace(Rc::new(self.plan.seen(&self.config, &self.sources, &addresses)));
+        let account = |name: &str| account_in(&self.store, &self.clock, &self.config, name);
+        self.page.show(self.plan.seen(&self.config, &self.sources, &addresses, account));
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
         all
     }
@@ -312,11 +320,9 @@ impl Control {
         tracing::info!(name = "admin", address = %bound.address, "listening");
         let drain = CancellationToken::new();
         let admitted: admin::Admitted = Rc::new(RefCell::new(admin::admission(listener)));
-        let (seen, metrics) = (self.seen.clone(), self.metrics.clone());
-        let listen = listener.address.clone();
-        match admin::serve(socket, admitted.clone(), seen, metrics, drain.clone()) {
+        let (listen, address) = (listener.address.clone(), bound.address);
+        match admin::serve(socket, &address, admitted.clone(), self.page.clone(), drain.clone()) {
             Ok(accepting) => {
-                let address = bound.address;
                 self.admin = Some(OpenAdmin { listen, address, admitted, drain, accepting });
             }
             Err(error) => tracing::error!(%error, "cannot take the admin listener"),
@@ -337,6 +343,7 @@ impl Control {
     /// Requests first, since they may still need a token; then the refreshes under way; the admin listener sees it all.
     async fn stop(mut self) {
         let limit = self.config.limits.drain_timeout;
+        self.page.stop();
         for worker in &self.workers {
             // A worker that is gone has nothing left to finish.
             let _ = worker.commands.send(Command::Drain { limit });
@@ -400,15 +407,16 @@ fn bind(
     Ok(new)
 }
 
-fn spawn_workers(count: usize, limits: &Limits, clock: Clock) -> Result<Vec<Worker>, StartError> {
-    let shared = Shared {
-        connections: Arc::new(Semaphore::new(limits.connections)),
-        exchanges: proxy::Worker { clock, budget: Budget::new(limits.replay_memory) },
-    };
+fn spawn_workers(config: &Config, exchanges: &Exchanges, clock: &Clock) -> Result<Vec<Worker>, StartError> {
+    let connections = Arc::new(Semaphore::new(config.limits.connections));
+    let budget = Budget::new(config.limits.replay_memory);
     let spawn = |number| {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let thread = worker::spawn(number, shared.clone(), inbox).map_err(StartError::Machine)?;
+        let (clock, budget, seen) = (clock.clone(), budget.clone(), exchanges.ring(number));
+        let exchanges = proxy::Worker { clock, budget, seen };
+        let shared = Shared { connections: connections.clone(), exchanges };
+        let thread = worker::spawn(number, shared, inbox).map_err(StartError::Machine)?;
         Ok(Worker { commands, thread })
     };
-    (0..count).map(spawn).collect()
+    (0..config.workers.get()).map(spawn).collect()
 }

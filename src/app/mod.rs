@@ -157,13 +157,20 @@ pub fn tokens_alone(config: &Config, name: &str) -> Result<Sources, StartError> 
 /// # Errors
 /// The store cannot be opened.
 pub fn account(config: &Config, name: &str) -> Result<Option<Account>, StartError> {
+    if !config.tokens.contains_key(name) {
+        return Ok(None);
+    }
     let clock = Clock::system();
-    let Some(identity) = identity(config, name) else { return Ok(None) };
-    let Some((name, token)) = config.tokens.get_key_value(name) else { return Ok(None) };
     let store = open_store(&config.store, &clock).map_err(StartError::Store)?;
-    let default_lifetime = token.policy.default_lifetime;
-    let chain = Chain { name: name.to_string(), identity, default_lifetime };
-    Ok(Some(Account { grant: token.grant.clone(), chain, store, clock }))
+    Ok(account_in(&store, &clock, config, name))
+}
+
+/// The same on a store that is open.
+fn account_in(store: &Store, clock: &Clock, config: &Config, name: &str) -> Option<Account> {
+    let identity = identity(config, name)?;
+    let (name, token) = config.tokens.get_key_value(name)?;
+    let chain = Chain { name: name.to_string(), identity, default_lifetime: token.policy.default_lifetime };
+    Some(Account { grant: token.grant.clone(), chain, store: store.clone(), clock: clock.clone() })
 }
 
 /// What identifies the token `name`, its parents included. The configuration holds no cycle.

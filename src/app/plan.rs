@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::Sources;
 use crate::{
-    admin::{Seen, SeenToken, SeenUpstream},
+    admin::{At, Seen, SeenToken, SeenUpstream, Way},
     config::{Config, Limits, Listen, Listener, Upstream},
     ingress::admission::Admission,
+    login::Account,
     proxy::routes::Settings,
     telemetry::{Metrics, UpstreamMetrics},
     token::Supply,
@@ -22,6 +23,8 @@ pub(super) struct Plan {
     pub(super) upstreams: BTreeMap<Arc<str>, Arc<PlannedUpstream>>,
     pub(super) doors: Vec<PlannedDoor>,
     pub(super) limits: Limits,
+    /// Somebody may look at exchanges: there is an admin listener.
+    pub(super) watched: bool,
 }
 
 /// One upstream: what its routes have in common on every worker. The same one where a reload changed nothing, and then
@@ -93,34 +96,50 @@ impl Plan {
             upstreams.insert(name.clone(), planned);
         }
         let doors = listeners(config).map(|(name, listener)| plan_door(name, listener, config)).collect();
-        Ok(Self { upstreams, doors, limits: config.limits.clone() })
+        Ok(Self { upstreams, doors, limits: config.limits.clone(), watched: config.admin.is_some() })
     }
 
-    /// What the admin listener shows of it.
+    /// What the admin listener shows of it. `account`: what a person's login for a token acts on.
     pub(super) fn seen(
         &self,
         config: &Config,
         sources: &Sources,
         addresses: &BTreeMap<String, Listen>,
+        account: impl Fn(&str) -> Option<Account>,
     ) -> Seen {
         let tokens = config.tokens.iter().filter_map(|(name, token)| {
             let supply = sources.supply(name)?.as_ref().clone();
-            Some(SeenToken { name: name.clone(), eager: token.policy.eager, supply })
+            let account = token.grant.login().and_then(|_| account(name));
+            Some(SeenToken { name: name.clone(), eager: token.policy.eager, supply, account })
         });
-        let upstreams = config.upstreams.iter().map(|(name, upstream)| {
-            let own = addresses.get(&**name).map(|address| base_url(address, ""));
-            let gateway = addresses.get(GATEWAY);
-            let by_path =
-                gateway.zip(upstream.path.as_deref()).map(|(address, path)| base_url(address, path));
-            SeenUpstream {
-                name: name.clone(),
-                url: format!("{}{}", upstream.origin, upstream.base),
-                token: upstream.token.clone(),
-                addresses: own.into_iter().chain(by_path).collect(),
-                metrics: self.upstreams[name].metrics.clone(),
-            }
+        let upstreams = self.upstreams.iter().map(|(name, upstream)| SeenUpstream {
+            name: name.clone(),
+            url: format!("{}{}", upstream.config.origin, upstream.config.base),
+            token: upstream.config.token.clone(),
+            ways: ways(name, upstream, addresses),
+            metrics: upstream.metrics.clone(),
         });
         Seen { tokens: tokens.collect(), upstreams: upstreams.collect() }
+    }
+}
+
+/// The ways into an upstream: its own port, its path on the gateway, or its Host there.
+fn ways(name: &str, upstream: &PlannedUpstream, addresses: &BTreeMap<String, Listen>) -> Vec<Way> {
+    let subject = match upstream.supply.as_deref() {
+        Some(Supply::PerSubject(subjects)) => Some(subjects.header().as_str()),
+        _ => None,
+    };
+    let (path, host) = (upstream.config.path.as_deref(), upstream.config.host.as_deref());
+    let own = addresses.get(name).map(|address| Way::new(at(address), "", None, subject));
+    let gateway = addresses.get(GATEWAY).filter(|_| path.is_some() || host.is_some());
+    let gateway = gateway.map(|address| Way::new(at(address), path.unwrap_or_default(), host, subject));
+    own.into_iter().chain(gateway).collect()
+}
+
+fn at(address: &Listen) -> At<'_> {
+    match address {
+        Listen::Tcp(address) => At::Tcp(*address),
+        Listen::Unix(path) => At::Unix(path),
     }
 }
 
@@ -173,13 +192,6 @@ fn same(one: Option<&Arc<Supply>>, other: Option<&Arc<Supply>>) -> bool {
     }
 }
 
-/// What an application uses as its base URL.
-fn base_url(address: &Listen, path: &str) -> String {
-    match address {
-        Listen::Tcp(address) => format!("http://{address}{path}"),
-        Listen::Unix(_) => format!("{address}{path}"),
-    }
-}
 
 /// Every listener for applications, by the name of its upstream, or as `gateway`.
 pub(super) fn listeners(config: &Config) -> impl Iterator<Item = (&str, &Listener)> {

@@ -40,12 +40,12 @@ pub(super) enum Command {
     Drain { limit: Duration },
 }
 
-/// What is shared by all workers.
+/// What is shared by all workers, and a worker's own ring of exchanges.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     /// One permit per open connection of an application.
     pub(super) connections: Arc<Semaphore>,
-    /// The clock, and what replays may hold.
+    /// The clock, what replays may hold, and this worker's last exchanges.
     pub(super) exchanges: proxy::Worker,
 }
 
@@ -105,10 +105,12 @@ impl Worker {
 
     async fn apply(&mut self, plan: &Plan, mut sockets: HashMap<Socket, Unstarted>) {
         self.make_routes(plan);
+        let mut exchanges = self.shared.exchanges.clone();
+        exchanges.seen = exchanges.seen.filter(|_| plan.watched);
         let mut doors = HashMap::new();
         for door in &plan.doors {
             let Some(entry) = self.entry(&door.behind) else { continue };
-            let inside = Rc::new(Door::new(door.admission.clone(), entry, self.shared.exchanges.clone()));
+            let inside = Rc::new(Door::new(door.admission.clone(), entry, exchanges.clone()));
             if let Some(open) = self.doors.remove(&door.socket) {
                 open.inside.replace(inside);
                 open.limits.replace(limits(plan));
@@ -174,9 +176,9 @@ impl Worker {
             drain: drain.clone(),
         };
         let behind = inside.clone();
-        let accepting = spawn_local(accept(listening, terms, move |request, local| {
+        let accepting = spawn_local(accept(listening, terms, move |request, ends| {
             let door = behind.borrow().clone();
-            async move { door.answer(request, local).await }
+            async move { door.answer(request, ends.map(|ends| ends.local)).await }
         }));
         OpenDoor { inside, limits, drain, accepting }
     }

@@ -2,7 +2,7 @@
 //!
 //! Knows when to stop accepting: out of permits, out of descriptors, drained. Does not know what answers a request.
 
-use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection::{self, Limits},
-    listen::{BACKLOG, Listening},
+    listen::{BACKLOG, Ends, Listening},
 };
 
 /// How long accepting rests where the machine is out of descriptors.
@@ -40,7 +40,7 @@ pub struct Terms {
 /// local runtime, on which the connections run too.
 pub async fn accept<S, F, B>(listening: Listening, terms: Terms, service: S)
 where
-    S: Fn(Request<Incoming>, Option<SocketAddr>) -> F + Clone + 'static,
+    S: Fn(Request<Incoming>, Option<Ends>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -2,7 +2,7 @@
 //!
 //! Knows how long a connection may idle or take for a head, and how it drains. Does not know what answers a request.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{convert::Infallible, pin::pin, rc::Rc, time::Duration};
 
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::Body;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    listen::Accepted,
+    listen::{Accepted, Ends},
     watch::{Answer, Exchange, Watch, Watched},
 };
 
@@ -36,14 +36,14 @@ pub struct Limits {
 /// arriving is answered, and then the connection is closed.
 pub async fn serve<S, F, B>(accepted: Accepted, limits: &Limits, service: S, drain: CancellationToken)
 where
-    S: Fn(Request<Incoming>, Option<SocketAddr>) -> F,
+    S: Fn(Request<Incoming>, Option<Ends>) -> F,
     F: Future<Output = Response<B>>,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     match accepted {
-        Accepted::Tcp(stream, local) => {
-            serve_stream(stream, limits, |request| service(request, local), drain).await;
+        Accepted::Tcp(stream, ends) => {
+            serve_stream(stream, limits, |request| service(request, ends), drain).await;
         }
         Accepted::Unix(stream) => serve_stream(stream, limits, |request| service(request, None), drain).await,
     }

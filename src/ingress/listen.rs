@@ -162,10 +162,19 @@ pub enum Listening {
 /// A connection that was accepted.
 #[derive(Debug)]
 pub enum Accepted {
-    /// TCP, and the address that was connected to.
-    Tcp(TcpStream, Option<SocketAddr>),
+    /// TCP, and its two ends.
+    Tcp(TcpStream, Option<Ends>),
     /// A Unix socket.
     Unix(UnixStream),
+}
+
+/// The ends of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The address that was connected to.
+    pub local: SocketAddr,
+    /// Who connected.
+    pub peer: SocketAddr,
 }
 
 impl Unstarted {
@@ -189,10 +198,10 @@ impl Listening {
     pub async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(socket) => {
-                let (stream, _peer) = socket.accept().await?;
+                let (stream, peer) = socket.accept().await?;
                 stream.set_nodelay(true)?;
-                let local = stream.local_addr().ok();
-                Ok(Accepted::Tcp(stream, local))
+                let ends = stream.local_addr().ok().map(|local| Ends { local, peer });
+                Ok(Accepted::Tcp(stream, ends))
             }
             Self::Unix(socket) => socket.accept().await.map(|(stream, _peer)| Accepted::Unix(stream)),
         }

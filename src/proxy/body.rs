@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{fields, replay::RequestBody, stall::Stall};
@@ -31,11 +32,21 @@ pub struct ResponseBody(Kind);
 #[derive(Debug)]
 enum Kind {
     Whole(Bytes),
+    Own(Own),
     Upstream {
         body: Streamed,
         /// It has no octets, and its head says so by a Content-Length.
         told_empty: bool,
     },
+}
+
+/// A body of our own that comes bit by bit.
+struct Own(Pin<Box<dyn Stream<Item = Bytes>>>);
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Own(..)")
+    }
 }
 
 /// An upstream's body: what was looked at already, then what still comes.
@@ -64,6 +75,11 @@ impl ResponseBody {
     /// A body of our own.
     pub fn whole(content: Bytes) -> Self {
         Self(Kind::Whole(content))
+    }
+
+    /// A body of our own that comes bit by bit; none of them is empty.
+    pub fn own(content: impl Stream<Item = Bytes> + 'static) -> Self {
+        Self(Kind::Own(Own(Box::pin(content))))
     }
 
     /// An upstream's body. `told`: it belongs to a head with a Content-Length that counts this very content.
@@ -203,6 +219,7 @@ impl Body for ResponseBody {
         match &mut self.0 {
             Kind::Whole(content) if content.is_empty() => Poll::Ready(None),
             Kind::Whole(content) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(content))))),
+            Kind::Own(Own(content)) => content.as_mut().poll_next(cx).map(|next| next.map(|data| Ok(Frame::data(data)))),
             Kind::Upstream { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }
@@ -210,6 +227,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(content) => content.is_empty(),
+            Kind::Own(_) => false,
             // hyper drops the Content-Length of a body that is over before it begins and writes one of its own behind the
             // other fields; one that has to be asked for keeps its place.
             Kind::Upstream { body, told_empty } => !told_empty && body.is_end_stream(),
@@ -219,6 +237,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(content) => SizeHint::with_exact(content.len() as u64),
+            Kind::Own(_) => SizeHint::default(),
             Kind::Upstream { body, .. } => body.size_hint(),
         }
     }

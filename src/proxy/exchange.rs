@@ -3,6 +3,8 @@
 //!
 //! Knows the order of the steps, each of which is a leaf. There is no loop: a request goes out with at most two tokens.
 
+use std::{cell::Cell, sync::Arc, time::Duration};
+
 use http::{Method, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
 use hyper::body::Incoming;
 
@@ -17,7 +19,8 @@ use super::{
     sending::{self, body_failed},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
+    telemetry::exchanges::{Ended, Ring},
     token::{Held, TokenSource, Unavailable},
     upstream::client::is_idempotent,
 };
@@ -29,6 +32,8 @@ pub struct Worker {
     pub clock: Clock,
     /// What replays may hold; one for all workers.
     pub budget: Budget,
+    /// Where what happened can be looked at; none where nobody can.
+    pub seen: Option<Arc<Ring>>,
 }
 
 /// Answers a request. What fails becomes an answer of our own.
@@ -39,10 +44,12 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
         Ok(found) => found,
         Err(failure) => {
             failure.log();
-            return failure.into_response();
+            let response = failure.into_response();
+            worker.record(begun, &app, None, &response, false);
+            return response;
         }
     };
-    let asked = Asked { route, app, target };
+    let asked = Asked { route, app, target, replayed: Cell::new(false) };
     let response = match asked.carry(worker, body).await {
         Ok(response) => delivered(&asked.app.method, response),
         Err(failure) => {
@@ -51,8 +58,30 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
             failure.into_response()
         }
     };
-    route.metrics().answered(response.status(), worker.clock.now().since(begun));
+    let name = &*route.settings().name;
+    let took = worker.record(begun, &asked.app, Some(name), &response, asked.replayed.get());
+    route.metrics().answered(response.status(), took);
     response
+}
+
+impl Worker {
+    /// Keeps what became of a request where somebody can look at it, and says how long its answer's head took.
+    fn record(
+        &self,
+        begun: Moment,
+        app: &request::Parts,
+        upstream: Option<&str>,
+        response: &Response<ResponseBody>,
+        replayed: bool,
+    ) -> Duration {
+        let took = self.clock.now().since(begun);
+        if let Some(ring) = &self.seen {
+            let (at, method, path) = (begun.wall(), app.method.as_str(), app.uri.path());
+            let status = response.status().as_u16();
+            ring.record(Ended { at, method, path, upstream, status, took, replayed });
+        }
+        took
+    }
 }
 
 /// What the application asked for, and where.
@@ -60,6 +89,7 @@ struct Asked<'route> {
     route: &'route Route,
     app: request::Parts,
     target: PathAndQuery,
+    replayed: Cell<bool>,
 }
 
 impl Asked<'_> {
@@ -88,6 +118,7 @@ impl Asked<'_> {
         let newer = source.replace(&held, settings.token_timeout).await;
         let newer = newer.map_err(|why| no_token(&source, why))?;
         self.route.metrics().replayed();
+        self.replayed.set(true);
         tracing::debug!(upstream = &*settings.name, generation = newer.generation(), "sent once more");
         let (verdict, second) = self.judged(&newer, body, &replay).await?;
         match verdict {

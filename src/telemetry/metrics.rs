@@ -49,7 +49,7 @@ impl Format {
 }
 
 /// Upper bounds of the duration's buckets, in seconds.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+pub const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 const LOWEST_STATUS: usize = 100;
 const STATUSES: usize = 500;
@@ -154,6 +154,11 @@ impl UpstreamMetrics {
     /// Answers so far with a status of 500 and above.
     pub fn errors(&self) -> u64 {
         self.counts().filter(|(status, _)| *status >= 500).map(|(_, count)| count).sum()
+    }
+
+    /// Answers so far by how long they took: one count for each of [`BUCKETS`] and one for what took longer.
+    pub fn durations(&self) -> [u64; BUCKETS.len() + 1] {
+        std::array::from_fn(|bucket| self.buckets[bucket].load(Relaxed))
     }
 
     /// Requests so far that were sent a second time.

@@ -217,7 +217,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let budget = Budget::new(octets);
-        let worker = Rc::new(Worker { clock: Clock::system(), budget: budget.clone() });
+        let worker = Rc::new(Worker { clock: Clock::system(), budget: budget.clone(), seen: None });
         spawn_local(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();

@@ -1,0 +1,85 @@
+
+// A login under way, step by step. Nothing is opened without a click.
+
+function over(login) {
+  return login.stage === "done" || login.stage === "failed";
+}
+
+class LoginPanel {
+  constructor(name) {
+    this.name = name;
+    this.node = element("div", { class: "login", role: "group", "aria-label": "Login for " + name, hidden: true });
+    this.key = "null";
+    this.clock = null;
+  }
+
+  update(login, card) {
+    const key = JSON.stringify(login);
+    if (key === this.key) return;
+    const held = this.node.contains(document.activeElement) || document.activeElement === card.loginButton;
+    this.key = key;
+    this.clock = null;
+    this.node.hidden = login === null;
+    this.node.replaceChildren(...(login === null ? [] : this.drawn(login, card)));
+    if (held) (this.node.querySelector("a, button, input") ?? card.loginButton).focus();
+  }
+
+  tick(now) {
+    if (this.clock) say(this.clock.node, now < this.clock.at ? "The code is good for " + span(this.clock.at - now) : "The code has run out");
+  }
+
+  drawn(login, card) {
+    const cancel = (label) => button(label, "login for " + this.name, () => card.act("login/cancel"), "quiet-button");
+    switch (login.stage) {
+      case "beginning":
+        return [element("p", {}, "Asking the authorization server…"), element("div", { class: "row" }, cancel("Cancel"))];
+      case "browser":
+        return [
+          element("p", {}, "Log in on the authorization server's own page. The browser comes back by itself."),
+          element("div", { class: "row" }, link(login.url, "Open the login page"), cancel("Cancel")),
+        ];
+      case "paste":
+        return [this.pasting(login, card), element("div", { class: "row" }, cancel("Cancel"))];
+      case "redeeming":
+        return [element("p", {}, "Redeeming the code…")];
+      case "device":
+        return [this.device(login), element("div", { class: "row" }, cancel("Cancel"))];
+      case "done":
+        return [
+          element("p", {}, "Logged in. " + (login.lasting
+            ? "bearward refreshes from here on; nobody has to log in again."
+            : "No refresh token came: somebody has to log in again when this token expires.")),
+          element("div", { class: "row" }, cancel("Dismiss")),
+        ];
+      default:
+        return [
+          element("p", {}, element("strong", {}, "The login came to nothing: "), login.detail ?? ""),
+          element("p", { class: "muted" }, "What was there before is untouched."),
+          element("div", { class: "row" }, cancel("Dismiss")),
+        ];
+    }
+  }
+
+  pasting(login, card) {
+    const input = element("input", { type: "text", id: "code-" + encodeURIComponent(this.name), name: "code", autocomplete: "off", autocapitalize: "off", spellcheck: "false", required: true });
+    const form = element("form", {}, element("div", { class: "paste-line" }, input, element("button", { type: "submit" }, "Hand in")));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const code = input.value.trim();
+      input.value = "";
+      if (code) await card.act("login/code", { code });
+    });
+    return element("ol", {},
+      element("li", {}, element("span", {}, "Log in on the authorization server's page. It shows a code at the end."), link(login.url, "Open the login page")),
+      element("li", {}, element("label", { for: input.id }, "Paste the code here at once: it lives for a minute or so."), form));
+  }
+
+  device(login) {
+    const clock = element("p", { class: "muted clock" });
+    this.clock = { node: clock, at: login.expires_at };
+    return element("ol", {},
+      element("li", {}, element("span", {}, "Open this page, on any device:"), link(login.complete_url ?? login.url, "Open " + login.url)),
+      element("li", {}, element("span", {}, "See that it shows this code, or enter it:"),
+        element("div", { class: "row" }, element("span", { class: "user-code" }, login.user_code), copyButton(() => login.user_code, "code")), clock));
+  }
+}

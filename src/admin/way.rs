@@ -1,0 +1,104 @@
+//! A way into an upstream: the address that an application uses, and a command that tries it.
+
+use std::{
+    fmt::Write,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+/// What a command line takes literally.
+const PLAIN: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/:@%+=,";
+
+/// A way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// What an application uses as its base URL.
+    pub address: String,
+    /// The Host that it must name there, where that picks the upstream.
+    pub host: Option<String>,
+    /// A command that tries it.
+    pub curl: String,
+}
+
+/// Where a listener is.
+#[derive(Clone, Copy, Debug)]
+pub enum At<'a> {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket's path.
+    Unix(&'a Path),
+}
+
+impl Way {
+    /// The way over a listener `at` some address, under `path`, with this Host and field that names a subject.
+    pub fn new(at: At<'_>, path: &str, host: Option<&str>, subject: Option<&str>) -> Self {
+        let (address, mut curl) = match at {
+            At::Tcp(listens) => {
+                let address = format!("http://{}{path}", reachable(listens));
+                (address.clone(), format!("curl -i {}", quoted(&format!("{address}/"))))
+            }
+            At::Unix(socket) => {
+                let socket = socket.to_string_lossy();
+                let url = format!("http://localhost{path}/");
+                (format!("unix:{socket}{path}"), format!("curl -i --unix-socket {} {}", quoted(&socket), quoted(&url)))
+            }
+        };
+        // Writing to a String cannot fail.
+        if let Some(host) = host {
+            let _ = write!(curl, " -H {}", quoted(&format!("Host: {host}")));
+        }
+        if let Some(field) = subject {
+            let _ = write!(curl, " -H {}", quoted(&format!("{field}: SUBJECT")));
+        }
+        Self { address, host: host.map(str::to_owned), curl }
+    }
+}
+
+/// Every address of this machine is no address to use: the one of this machine alone is.
+fn reachable(listens: SocketAddr) -> SocketAddr {
+    let ip = match listens.ip() {
+        ip if !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, listens.port())
+}
+
+/// One word of a POSIX shell.
+fn quoted(word: &str) -> String {
+    if !word.is_empty() && word.bytes().all(|octet| PLAIN.contains(&octet)) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_one_that_a_shell_and_curl_take() {
+        let tcp = At::Tcp(([127, 0, 0, 1], 8102).into());
+        for (way, address, curl) in [
+            (Way::new(tcp, "", None, None), "http://127.0.0.1:8102", "curl -i http://127.0.0.1:8102/"),
+            (
+                Way::new(tcp, "/shop", Some("shop.local"), None),
+                "http://127.0.0.1:8102/shop",
+                "curl -i http://127.0.0.1:8102/shop/ -H 'Host: shop.local'",
+            ),
+            (
+                Way::new(At::Tcp("[::]:80".parse().unwrap()), "", None, Some("x-subject")),
+                "http://[::1]:80",
+                "curl -i 'http://[::1]:80/' -H 'x-subject: SUBJECT'",
+            ),
+            (
+                Way::new(At::Unix(Path::new("/run/my app/it's.sock")), "", None, None),
+                "unix:/run/my app/it's.sock",
+                r"curl -i --unix-socket '/run/my app/it'\''s.sock' http://localhost/",
+            ),
+        ] {
+            assert_eq!((&*way.address, &*way.curl), (address, curl));
+        }
+    }
+}
