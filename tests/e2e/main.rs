@@ -26,6 +26,7 @@ mod memory;
 mod odd_answers;
 mod other_origins;
 mod outage;
+mod pictures;
 mod provider;
 mod rejection;
 mod reload;

@@ -33,6 +33,7 @@ function timeOf(node, at) {
 
 // Of milliseconds: "0.8 ms", "12 ms", "1.20 s".
 function short(took) {
+  if (took < 0.05) return "< 0.1 ms";
   if (took < 9.95) return took.toFixed(1) + " ms";
   if (took < 999.5) return took.toFixed(0) + " ms";
   return (took / 1000).toFixed(2) + " s";

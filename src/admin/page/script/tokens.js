@@ -37,7 +37,7 @@ class TokenCard {
     this.note = element("p", { class: "note", hidden: true });
     this.refreshButton = button("Refresh now", token.name, () => this.act("refresh"));
     this.loginButton = button("Log in", token.name, () => this.act("login"), "primary");
-    this.buttons = element("div", { class: "row bottom" }, this.loginButton, this.refreshButton);
+    this.buttons = element("div", { class: "row" }, this.loginButton, this.refreshButton);
     this.login = new LoginPanel(token.name);
     this.node = element("li", { class: "card", "aria-labelledby": id },
       element("div", { class: "card-head" }, element("h3", { id }, token.name), this.state),
@@ -68,9 +68,10 @@ class TokenCard {
 
   update(token, actions) {
     const state = stateOf(token);
+    const kind = token.last_error !== null && state.kind !== "bad" ? "warn" : state.kind;
+    mark(this.node, "data-kind", kind);
     if (this.token?.state !== token.state) {
       this.state.replaceChildren(icon(state), state.word);
-      mark(this.node, "data-kind", state.kind);
       mark(this.node, "data-state", token.state);
       if (this.token) announce(`${token.name} is now: ${state.word}`);
     }
@@ -157,9 +158,9 @@ class Ring {
     const mayShow = whole !== null && due !== null && due > begun && due < end;
     mark(this.due, "visibility", mayShow ? "visible" : "hidden");
     if (mayShow) mark(this.due, "transform", `rotate(${(360 * (end - due) / whole).toFixed(1)} 50 50)`);
-    const words = end === null ? "–" : span(end - now);
+    const words = end === null ? "–" : span(end - now).replace(/(\d) /g, "$1");
     say(this.text, words);
-    mark(this.text, "font-size", words.length > 6 ? 14 : 18);
+    mark(this.text, "font-size", words.length > 5 ? 15 : 18);
     say(this.below, end === null ? "no token" : "left");
   }
 }
