@@ -12,7 +12,10 @@ use http::{
 use percent_encoding::percent_decode_str;
 
 use super::{Admin, From, SeenToken, logins::Conflict, only, plain, problem};
-use crate::{secret::Secret, token::{Refreshing, Supply}};
+use crate::{
+    secret::Secret,
+    token::{Refreshing, Supply},
+};
 
 /// Something to do with a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +55,9 @@ pub(super) fn refused(from: From) -> Option<&'static str> {
             "This admin listener can be reached from other machines, so the page only shows. Log in with \
              `bearward login` in a terminal, or set [admin] listen to 127.0.0.1.",
         ),
-        From::UnixSocket => Some("The admin listener is a Unix socket; log in with `bearward login` in a terminal."),
+        From::UnixSocket => {
+            Some("The admin listener is a Unix socket; log in with `bearward login` in a terminal.")
+        }
     }
 }
 
@@ -140,12 +145,7 @@ fn is_form(fields: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-fn act(
-    admin: &Admin,
-    token: &SeenToken,
-    verb: Verb,
-    code: Option<Secret>,
-) -> Result<String, String> {
+fn act(admin: &Admin, token: &SeenToken, verb: Verb, code: Option<Secret>) -> Result<String, String> {
     match verb {
         Verb::Refresh => match &token.supply {
             Supply::One(source) => match source.refresh_now() {

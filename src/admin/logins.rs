@@ -105,12 +105,8 @@ impl Logins {
         self.0.begun.set(number);
         let (code, pasted) = oneshot::channel();
         let ended = CancellationToken::new();
-        let login = Login {
-            number,
-            shown: Shown::Beginning,
-            code: Some(code),
-            _ends_it: ended.clone().drop_guard(),
-        };
+        let login =
+            Login { number, shown: Shown::Beginning, code: Some(code), _ends_it: ended.clone().drop_guard() };
         of.insert(name.clone(), login);
         drop(of);
         let mine = Mine { course: self.0.clone(), name: name.clone(), number };

@@ -40,7 +40,10 @@ impl Way {
             At::Unix(socket) => {
                 let socket = socket.to_string_lossy();
                 let url = format!("http://localhost{path}/");
-                (format!("unix:{socket}{path}"), format!("curl -i --unix-socket {} {}", quoted(&socket), quoted(&url)))
+                (
+                    format!("unix:{socket}{path}"),
+                    format!("curl -i --unix-socket {} {}", quoted(&socket), quoted(&url)),
+                )
             }
         };
         // Writing to a String cannot fail.

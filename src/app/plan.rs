@@ -192,7 +192,6 @@ fn same(one: Option<&Arc<Supply>>, other: Option<&Arc<Supply>>) -> bool {
     }
 }
 
-
 /// Every listener for applications, by the name of its upstream, or as `gateway`.
 pub(super) fn listeners(config: &Config) -> impl Iterator<Item = (&str, &Listener)> {
     let own =

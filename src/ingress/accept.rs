@@ -105,6 +105,8 @@ mod tests {
         task::LocalSet,
     };
 
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::ingress::listen::{Listen, bind};
 
@@ -130,7 +132,7 @@ mod tests {
         (bound.sockets.into_iter().next().unwrap().start().unwrap(), address)
     }
 
-    async fn done(_request: Request<Incoming>, _local: Option<SocketAddr>) -> Response<Full<Bytes>> {
+    async fn done(_request: Request<Incoming>, _ends: Option<Ends>) -> Response<Full<Bytes>> {
         Response::new(Full::new(Bytes::from_static(b"done")))
     }
 

@@ -219,7 +219,9 @@ impl Body for ResponseBody {
         match &mut self.0 {
             Kind::Whole(content) if content.is_empty() => Poll::Ready(None),
             Kind::Whole(content) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(content))))),
-            Kind::Own(Own(content)) => content.as_mut().poll_next(cx).map(|next| next.map(|data| Ok(Frame::data(data)))),
+            Kind::Own(Own(content)) => {
+                content.as_mut().poll_next(cx).map(|next| next.map(|data| Ok(Frame::data(data))))
+            }
             Kind::Upstream { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }

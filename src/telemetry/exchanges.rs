@@ -92,7 +92,9 @@ impl Exchanges {
         let mut new: Vec<(usize, Exchange)> = Vec::new();
         for ((worker, ring), seen) in self.0.iter().enumerate().zip(&mut cursor.0) {
             let slots = ring.slots();
-            new.extend(slots.kept.iter().filter(|kept| kept.number >= *seen).map(|kept| (worker, kept.clone())));
+            new.extend(
+                slots.kept.iter().filter(|kept| kept.number >= *seen).map(|kept| (worker, kept.clone())),
+            );
             *seen = slots.next;
         }
         new.sort_by_key(|(worker, exchange)| (exchange.at, *worker, exchange.number));

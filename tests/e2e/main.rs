@@ -26,6 +26,7 @@ mod memory;
 mod odd_answers;
 mod other_origins;
 mod outage;
+mod page;
 mod pictures;
 mod provider;
 mod rejection;

@@ -37,7 +37,12 @@ impl World {
         Self {
             inventorum: Inventorum::new().lifetime(seconds(36_000)).start().await.unwrap(),
             shopware: Shopware::new().lifetime(seconds(600)).start().await.unwrap(),
-            cybrid: Cybrid::new().lifetime(seconds(1800)).customer_lifetime(seconds(600)).start().await.unwrap(),
+            cybrid: Cybrid::new()
+                .lifetime(seconds(1800))
+                .customer_lifetime(seconds(600))
+                .start()
+                .await
+                .unwrap(),
             cymbio: Cymbio::new().lifetime(seconds(300)).start().await.unwrap(),
         }
     }
@@ -135,7 +140,9 @@ impl World {
             (of("inventorum"), of("shopware"), of("cybrid"), of("gateway"));
         self.shopware.answer_next("/api/product/0", Answer::status(StatusCode::BAD_GATEWAY));
         for round in 0..40 {
-            for (api, path, slow) in [(&self.inventorum, "/api/products", 3), (&self.shopware, "/api/product", 7)] {
+            for (api, path, slow) in
+                [(&self.inventorum, "/api/products", 3), (&self.shopware, "/api/product", 7)]
+            {
                 // As far away as an API is, more or less: most answers come soon, few late.
                 let away = Duration::from_millis(slow + slow * (round * round * 7 % 61) / 12);
                 let answer = Answer::json(StatusCode::OK, &serde_json::json!([])).after(away);

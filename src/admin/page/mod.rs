@@ -36,7 +36,10 @@ pub(super) struct Page {
 
 impl Page {
     /// The page that knows `form_token`, of the run of bearward that is called `process`.
-    #[expect(clippy::disallowed_methods, reason = "who has read the page may press its buttons: it carries the form token")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "who has read the page may press its buttons: it carries the form token"
+    )]
     pub(super) fn new(form_token: &Secret, process: &str) -> Self {
         let html = HTML
             .replace("{{process}}", process)
@@ -91,9 +94,13 @@ mod tests {
     #[test]
     fn what_is_embedded_ends_where_it_should_and_makes_no_markup_of_data() {
         for text in [STYLE, SCRIPT] {
-            assert!(!text.to_ascii_lowercase().contains("</s") && !text.contains("<!--") && !text.contains("{{"));
+            assert!(
+                !text.to_ascii_lowercase().contains("</s") && !text.contains("<!--") && !text.contains("{{")
+            );
         }
-        for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+        for forbidden in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
+        {
             assert!(!SCRIPT.contains(forbidden), "{forbidden}");
         }
         // Names of XML's namespaces are no addresses that anything is loaded from.
