@@ -4,6 +4,7 @@
 mod actions;
 mod browser;
 mod events;
+mod login;
 mod stream;
 
 use std::net::SocketAddr;
