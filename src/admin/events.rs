@@ -45,17 +45,44 @@ pub struct Events {
     changed: watch::Receiver<()>,
     look: Interval,
     cursor: Cursor,
-    told: Told,
+    told: Rc<Told>,
     /// The last second that was told of.
     last: Option<Instant>,
     _place: Place,
 }
 
-/// What the page knows already.
-#[derive(Default)]
-struct Told {
+/// A snapshot as it is told; those who watch from the same place share it.
+#[derive(Debug)]
+pub(super) struct Told {
+    at: Instant,
+    from: From,
+    /// What a page should hear of at once.
     urgent: String,
     whole: String,
+}
+
+impl Told {
+    fn of(admin: &Admin, from: From) -> Rc<Self> {
+        let known = admin.told.borrow().clone();
+        let lately = |told: &Rc<Self>| told.from == from && told.at.elapsed() < LOOK_EVERY / 2;
+        if let Some(told) = known.filter(lately) {
+            return told;
+        }
+        let seen = admin.seen.borrow().clone();
+        let snapshot = Snapshot::of(admin, &seen, from);
+        let told = Rc::new(Self {
+            at: Instant::now(),
+            from,
+            urgent: as_json(&snapshot.urgent()),
+            whole: as_json(&snapshot),
+        });
+        admin.told.replace(Some(told.clone()));
+        told
+    }
+
+    fn nothing(from: From) -> Rc<Self> {
+        Rc::new(Self { at: Instant::now(), from, urgent: String::new(), whole: String::new() })
+    }
 }
 
 /// One of those who watch.
@@ -83,7 +110,7 @@ impl Events {
             changed: admin.changed.subscribe(),
             look,
             cursor: mine.and_then(Cursor::parse).unwrap_or_default(),
-            told: Told::default(),
+            told: Told::nothing(from),
             last: None,
             _place: place,
         })
@@ -116,9 +143,7 @@ impl Events {
     /// What there is to say at this moment; often nothing.
     fn news(&mut self) -> String {
         let begins = self.last.is_none();
-        let seen = self.admin.seen.borrow().clone();
-        let snapshot = Snapshot::of(&self.admin, &seen, self.from);
-        let told = Told { urgent: snapshot.urgent(), whole: as_json(&snapshot) };
+        let told = Told::of(&self.admin, self.from);
         let new = self.admin.exchanges.since(&mut self.cursor);
         let second = self.last.is_none_or(|last| last.elapsed() >= BEAT_EVERY);
         // Counters differ with every look under load: they are told once a second, all else at once.

@@ -111,6 +111,8 @@ pub struct Admin {
     logins: Logins,
     /// Who watches looks again at once.
     changed: watch::Sender<()>,
+    /// The last snapshot that somebody was told.
+    told: RefCell<Option<Rc<events::Told>>>,
     watching: Rc<Cell<usize>>,
     stopping: Cell<bool>,
 }
@@ -133,6 +135,7 @@ impl Admin {
             form_token,
             logins: Logins::new(changed.clone()),
             changed,
+            told: RefCell::default(),
             watching: Rc::default(),
             stopping: Cell::new(false),
         }))

@@ -97,9 +97,8 @@ impl<'a> Snapshot<'a> {
 
 impl Snapshot<'_> {
     /// What a page should hear of at once.
-    pub(super) fn urgent(&self) -> String {
-        // The same values that make up the whole.
-        serde_json::to_string(&(self.stopping, &self.tokens)).unwrap_or_default()
+    pub(super) fn urgent(&self) -> impl Serialize {
+        (self.stopping, &self.tokens)
     }
 }
 

@@ -166,10 +166,11 @@ class Ring {
 }
 
 function advised(token, actions) {
-  const here = actions ? "press “Log in” below" : "run the command";
   switch (token.state) {
     case "login_required":
-      return `A person has to log in once: ${here}, or run: bearward login ${token.name}`;
+      // The error says the command.
+      if (token.login !== null && !over(token.login)) return "";
+      return actions && token.person ? "Press “Log in”. Requests are answered 503 until somebody did." : "Requests are answered 503 until somebody did.";
     case "failed":
       return "The authorization server refuses what is configured. Correct the client's id, secret or scope; bearward sees the change by itself.";
     case "expired":

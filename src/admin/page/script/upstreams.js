@@ -91,7 +91,7 @@ class Latency {
       const at = counts.findIndex((count) => (sum += count) >= share * all);
       return at < bounds.length ? "within " + bound(bounds[at]) : "longer than " + bound(bounds.at(-1));
     };
-    const words = all === 0 ? "No answers yet." : `Half of the answers ${within(0.5)}, 95 of 100 ${within(0.95)}.`;
+    const words = all === 0 ? "No answers yet." : `Half ${within(0.5)}, 95 of 100 ${within(0.95)}.`;
     say(this.words, words);
     mark(this.drawing, "aria-label", "How long answers took. " + words);
   }
