@@ -15,6 +15,7 @@ mod commands;
 mod discovery;
 mod entrances;
 mod first_request;
+mod init;
 mod listeners;
 mod load;
 mod login;

@@ -2,8 +2,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 
-pub mod kitchen;
 pub mod browser;
+pub mod kitchen;
 pub mod node;
 pub mod outside;
 pub mod provider;
