@@ -52,7 +52,7 @@
 //!
 //! # The modules, in reading order
 //!
-//! [`ingress`], [`proxy`], [`upstream`]; [`token`], [`oauth`]; [`config`], [`app`], [`admin`], [`cli`]; [`demo`]. All may
+//! [`ingress`], [`proxy`], [`upstream`]; [`login`], [`token`], [`oauth`]; [`config`], [`app`], [`admin`], [`cli`]; [`demo`]. All may
 //! know [`secret`], [`clock`] and [`telemetry`]. Who else may know whom is held by `tests/house.rs`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at secrets and clocks"))]
 

@@ -22,6 +22,7 @@ mod login;
 mod login_device;
 mod login_listener;
 mod login_required;
+mod login_terminal;
 mod logs;
 mod memory;
 mod odd_answers;
