@@ -20,6 +20,7 @@ mod listeners;
 mod load;
 mod login;
 mod login_device;
+mod login_issuer;
 mod login_listener;
 mod login_required;
 mod login_terminal;

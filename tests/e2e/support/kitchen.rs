@@ -110,7 +110,7 @@ impl Place {
 
     /// Begins `bearward login kitchen` with a pipe for its stdin.
     pub async fn login(&self, arguments: &[&str]) -> Login {
-        Login::begin(self.folder.path(), arguments).await
+        Login::begin(self.folder.path(), "kitchen", arguments).await
     }
 
     /// The end of a login; what it says holds no secret.
@@ -148,9 +148,10 @@ pub struct Login {
 }
 
 impl Login {
-    async fn begin(folder: &Path, arguments: &[&str]) -> Self {
+    /// Begins one for the token `name`, with a pipe for its stdin.
+    pub async fn begin(folder: &Path, name: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
-            .args(["login", "kitchen"])
+            .args(["login", name])
             .args(arguments)
             .current_dir(folder)
             .env_clear()
@@ -182,7 +183,7 @@ impl Login {
     }
 
     /// Closes its stdin and waits for its end.
-    async fn ended(mut self) -> Ended {
+    pub async fn ended(mut self) -> Ended {
         drop(self.stdin.take());
         let end = async {
             let mut out = format!("{}\n", self.url);
