@@ -82,6 +82,9 @@ async fn wrong_usage_is_status_2() {
     expect(&run(&[]).await, USAGE, &["Usage: bearward"]);
 }
 
+const COMMANDS: [&str; 11] =
+    ["init", "run", "check", "demo", "token", "login", "logout", "status", "wait", "schema", "completions"];
+
 #[tokio::test]
 async fn help_and_version_are_data_and_no_secret_is_a_flag() {
     let folder = tempfile::tempdir().unwrap();
