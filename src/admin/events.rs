@@ -48,6 +48,7 @@ pub struct Events {
     told: Rc<Told>,
     /// The last second that was told of.
     last: Option<Instant>,
+    over: bool,
     _place: Place,
 }
 
@@ -112,6 +113,7 @@ impl Events {
             cursor: mine.and_then(Cursor::parse).unwrap_or_default(),
             told: Told::nothing(from),
             last: None,
+            over: false,
             _place: place,
         })
     }
@@ -128,7 +130,11 @@ impl Events {
         loop {
             tokio::select! {
                 biased;
-                () = self.drain.cancelled() => return None,
+                () = self.drain.cancelled() => {
+                    // The last words: that it is stopping, and what happened until now.
+                    let over = std::mem::replace(&mut self.over, true);
+                    return Some(self.news()).filter(|news| !over && !news.is_empty()).map(Bytes::from);
+                }
                 // The sender lives in `admin`, which lives as long as this.
                 _ = self.changed.changed() => {}
                 _ = self.look.tick() => {}

@@ -145,12 +145,14 @@ impl Admin {
     pub fn show(&self, seen: Seen) {
         self.logins.keep_only(&seen);
         self.seen.replace(Rc::new(seen));
+        self.told.take();
         self.changed.send_replace(());
     }
 
     /// Tells who watches that bearward is stopping, and ends logins under way.
     pub fn stop(&self) {
         self.stopping.set(true);
+        self.told.take();
         self.logins.keep_only(&Seen::default());
         self.changed.send_replace(());
     }

@@ -20,6 +20,7 @@ struct Token {
     expires_at: Option<String>,
     refresh_at: Option<String>,
     generation: u64,
+    scope: Option<String>,
     last_error: Option<String>,
     /// How many subjects are held, where there is one token for each.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +77,7 @@ fn of(supply: &Supply) -> Token {
                 expires_at: None,
                 refresh_at: None,
                 generation: 0,
+                scope: None,
                 last_error: None,
                 subjects: Some(held),
             },
@@ -97,6 +99,7 @@ fn shown(now: token::Status, subjects: Option<usize>) -> Token {
         expires_at: now.expires_at.map(rfc3339),
         refresh_at: now.refresh_at.map(rfc3339),
         generation: now.generation,
+        scope: now.scope,
         last_error: now.last_error,
         subjects,
     }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::support::{
-    Application, configuration,
+    Application, PATIENCE, configuration,
     outside::{field, look},
     start,
 };
@@ -56,7 +56,8 @@ impl World {
         let request = request.body(Bytes::copy_from_slice(content.as_bytes())).unwrap();
         // A loopback address, whatever the listener's own is.
         let address = SocketAddr::from(([127, 0, 0, 1], self.admin().port()));
-        Application::new(address).send(request).await.expect("an answer")
+        let answer = tokio::time::timeout(PATIENCE, Application::new(address).send(request)).await;
+        answer.expect("an answer in time").expect("an answer")
     }
 
     /// The form token that the page carries.
