@@ -138,3 +138,26 @@ fn body(content: Content) -> ResponseBody {
         Content::Events(events) => ResponseBody::own(events.into_stream()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r021_only_both_ends_on_loopback_of_a_loopback_listener_are_this_machine() {
+        let ends = |local: &str, peer: &str| {
+            Some(Ends { local: local.parse().unwrap(), peer: peer.parse().unwrap() })
+        };
+        for (for_this_machine, ends, expected) in [
+            (true, ends("127.0.0.1:9901", "127.0.0.1:50000"), From::Here),
+            (true, ends("[::1]:9901", "[::1]:50000"), From::Here),
+            (true, ends("[::ffff:127.0.0.1]:9901", "[::ffff:127.0.0.1]:50000"), From::Here),
+            (true, ends("127.0.0.1:9901", "192.0.2.7:50000"), From::Elsewhere),
+            (true, ends("192.0.2.1:9901", "127.0.0.1:50000"), From::Elsewhere),
+            (false, ends("127.0.0.1:9901", "127.0.0.1:50000"), From::Elsewhere),
+            (true, None, From::UnixSocket),
+        ] {
+            assert_eq!(from(for_this_machine, ends), expected, "{for_this_machine} {ends:?}");
+        }
+    }
+}
