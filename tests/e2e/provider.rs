@@ -4,24 +4,19 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
 use http::{Method, Request};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStdout, Command},
-};
 
 use crate::{
     other_origins::hostile,
     support::{
         Application, PATIENCE, Process, ask,
         browser::{Browser, Look, label, role},
-        outside::{Ended, bearward, json, look, status},
+        issuer::Place,
+        outside::{json, look, status},
         provider::{Decision, End, Person, Provider},
         site::Site,
     },
@@ -46,7 +41,7 @@ async fn a_person_logs_in_by_a_loopback_redirect_and_the_application_sees_no_err
         let said = json(&before).to_string();
         assert!(said.contains("bearward login api"), "{client}: {said}");
 
-        let login = place.log_in(&[]).await;
+        let login = place.log_in().await;
         let mut ada = Person::new("ada");
         let back = ada.visits(&login.url, Decision::Allow).await;
         assert!(back.address().contains("iss="), "{client}: the provider says who it is: {back:?}");
@@ -76,7 +71,7 @@ async fn a_person_logs_in_with_a_real_browser_while_another_page_of_it_is_hostil
     let Some(provider) = Provider::start(600).await else { return };
     let Some(browser) = Browser::start().await else { return };
     let place = Place::new(&provider, "authorization_code", "none", LOOPBACK);
-    let login = place.log_in(&[]).await;
+    let login = place.log_in().await;
     let query = login.url.split_once('?').expect("a query").1;
     let (_, back) = form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "redirect_uri")
@@ -145,7 +140,7 @@ async fn where_no_redirect_uri_is_configured_the_code_is_pasted() {
     let keys = "token_endpoint_auth_method = \"client_secret_post\"";
     let place = Place::new(&provider, "authorization_code", "paste", keys);
     let mut ada = Person::new("ada");
-    let mut login = place.log_in(&[]).await;
+    let mut login = place.log_in().await;
     assert!(!login.url.contains("redirect_uri"), "{}", login.url);
     let end = ada.visits(&login.url, Decision::Allow).await;
     login.paste(end.code()).await;
@@ -167,7 +162,7 @@ async fn a_code_that_was_used_or_is_too_old_is_called_that() {
     let Some(provider) = Provider::start_with(600, 1).await else { return };
     let keys = "token_endpoint_auth_method = \"client_secret_post\"";
     let place = Place::new(&provider, "authorization_code", "paste", keys);
-    let mut login = place.log_in(&[]).await;
+    let mut login = place.log_in().await;
     let end = Person::new("ada").visits(&login.url, Decision::Allow).await;
     // Codes of this provider live for one second, in whole seconds of its clock.
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -190,14 +185,14 @@ async fn a_person_who_says_no_and_a_server_that_is_another_one_log_nobody_in() {
     let place = Place::new(&provider, "authorization_code", "basic", LOOPBACK);
     let mut ada = Person::new("ada");
 
-    let login = place.log_in(&[]).await;
+    let login = place.log_in().await;
     let back = ada.visits(&login.url, Decision::Deny).await;
     ada.opens(back.address()).await;
     let ended = login.ended().await;
     assert_eq!(ended.status, 4, "{ended:?}");
     assert!(ended.err.contains("access_denied"), "{ended:?}");
 
-    let login = place.log_in(&[]).await;
+    let login = place.log_in().await;
     let back = ada.visits(&login.url, Decision::Allow).await;
     let address = back.address();
     let somebodys = address.replace("state=", "state=x");
@@ -211,7 +206,7 @@ async fn a_person_who_says_no_and_a_server_that_is_another_one_log_nobody_in() {
     assert_eq!(ended.status, 4, "{ended:?}");
     assert!(ended.err.contains("other.example"), "{ended:?}");
 
-    let login = place.log_in(&[]).await;
+    let login = place.log_in().await;
     let back = ada.visits(&login.url, Decision::Allow).await;
     let without: Vec<_> = back.address().split(['?', '&']).filter(|part| !part.starts_with("iss=")).collect();
     let (at, query) = without.split_first().expect("an address");
@@ -229,7 +224,7 @@ async fn a_person_logs_in_on_another_device_or_says_no_there() {
     let place = Place::new(&provider, "device_code", "none", "");
     let mut ada = Person::new("ada");
 
-    let login = place.log_in(&[]).await;
+    let login = place.log_in().await;
     let end = ada.visits(&login.url, Decision::Deny).await;
     assert!(matches!(end, End::Page(_)), "{end:?}");
     let ended = login.ended().await;
@@ -239,7 +234,7 @@ async fn a_person_logs_in_on_another_device_or_says_no_there() {
     let running = place.run();
     let mut application = Application::new(running.address("api").await);
     assert_eq!(ask(&mut application, "/orders").await.status(), 503);
-    let login = place.log_in(&[]).await;
+    let login = place.log_in().await;
     ada.visits(&login.url, Decision::Allow).await;
     let ended = login.ended().await;
     assert_eq!(ended.status, 0, "{ended:?}");
@@ -415,137 +410,4 @@ fn basic(client: &str) -> String {
 async fn userinfo(provider: &Provider, token: &str) -> u16 {
     let request = Request::get("/me").header("authorization", format!("Bearer {token}"));
     provider.send(request.body(bytes::Bytes::new()).unwrap()).await.status().as_u16()
-}
-
-/// A configuration and its store.
-struct Place {
-    folder: tempfile::TempDir,
-    file: PathBuf,
-}
-
-impl Place {
-    fn new(provider: &Provider, grant_type: &str, client: &str, keys: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("bearward.toml");
-        let secret = match client {
-            "none" => "token_endpoint_auth_method = \"none\"".to_owned(),
-            client => format!("client_secret = \"{}\"", Provider::secret(client)),
-        };
-        let (issuer, store) = (provider.issuer(), folder.path().join("store"));
-        let configuration = format!(
-            r#"
-            store = {{ path = "{}" }}
-            log = {{ format = "json" }}
-            admin = {{ listen = "127.0.0.1:0" }}
-
-            [tokens.api]
-            issuer = "{issuer}"
-            grant_type = "{grant_type}"
-            client_id = "{client}"
-            {secret}
-            scope = ["openid", "offline_access", "orders:read"]
-            {keys}
-
-            [upstreams.api]
-            url = "{issuer}/api"
-            token = "api"
-            listen = "127.0.0.1:0"
-            "#,
-            store.display()
-        );
-        fs::write(&file, configuration).unwrap();
-        Self { folder, file }
-    }
-
-    fn run(&self) -> Process {
-        Process::run(&self.file)
-    }
-
-    async fn bearward(&self, arguments: &[&str]) -> Ended {
-        bearward(self.folder.path(), arguments, &[]).await
-    }
-
-    /// Somebody logs in by the loopback redirect.
-    async fn logged_in(&self) {
-        let login = self.log_in(&[]).await;
-        let mut ada = Person::new("ada");
-        let back = ada.visits(&login.url, Decision::Allow).await;
-        ada.opens(back.address()).await;
-        let ended = login.ended().await;
-        assert_eq!(ended.status, 0, "{ended:?}");
-    }
-
-    /// `bearward login`, up to where it tells the URL.
-    async fn log_in(&self, arguments: &[&str]) -> Login {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
-            .args(["login", "api", "--no-browser"])
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary starts");
-        let mut out = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut url = String::new();
-        let told = tokio::time::timeout(PATIENCE, out.read_line(&mut url)).await;
-        told.expect("it tells the URL in time").expect("stdout is text");
-        Login { child, out, url: url.trim().to_owned() }
-    }
-
-    /// The same where nobody answers.
-    async fn log_in_without_anybody(&self) -> Unanswered {
-        let ended = self.bearward(&["login", "api", "--no-browser"]).await;
-        Unanswered { url: ended.out.lines().next().unwrap_or_default().to_owned(), ended }
-    }
-
-    fn record(&self) -> Option<Value> {
-        let entries = fs::read_dir(self.folder.path().join("store")).ok()?;
-        let record = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .find(|path| path.extension() == Some("json".as_ref()));
-        serde_json::from_str(&fs::read_to_string(record?).ok()?).ok()
-    }
-
-    fn generation(&self) -> u64 {
-        self.record().and_then(|record| record["record"]["generation"].as_u64()).unwrap_or(0)
-    }
-
-    fn stored(&self, what: &str) -> String {
-        let record = self.record().expect("something is stored");
-        record["record"][what].as_str().unwrap_or_else(|| panic!("no {what} is stored")).to_owned()
-    }
-}
-
-/// A login that has told its URL.
-struct Login {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    url: String,
-}
-
-struct Unanswered {
-    url: String,
-    ended: Ended,
-}
-
-impl Login {
-    async fn paste(&mut self, text: &str) {
-        let stdin = self.child.stdin.as_mut().expect("stdin is piped");
-        stdin.write_all(format!("{text}\n").as_bytes()).await.expect("it reads");
-    }
-
-    async fn ended(mut self) -> Ended {
-        let ended = async {
-            let mut out = String::new();
-            self.out.read_to_string(&mut out).await.expect("stdout is text");
-            let ended = self.child.wait_with_output().await.expect("it can be waited for");
-            let err = String::from_utf8(ended.stderr).expect("stderr is text");
-            Ended { status: ended.status.code().expect("no signal ended it"), out, err }
-        };
-        tokio::time::timeout(PATIENCE, ended).await.expect("the login ends")
-    }
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 
 pub mod browser;
+pub mod issuer;
 pub mod kitchen;
 pub mod node;
 pub mod outside;
