@@ -13,6 +13,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
 };
 
 /// What went one way, by connection.
@@ -21,7 +22,7 @@ type Octets = Arc<Mutex<Vec<Vec<u8>>>>;
 /// A relay; its port closes when it is dropped.
 pub struct Relay {
     address: SocketAddr,
-    to: Arc<Mutex<SocketAddr>>,
+    to: watch::Sender<SocketAddr>,
     sent: Octets,
     answered: Octets,
     serving: tokio::task::JoinHandle<()>,
@@ -32,14 +33,21 @@ impl Relay {
     pub async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let to = Arc::new(Mutex::new(to));
+        let (to, mut led) = watch::channel(to);
         let (sent, answered) = (Octets::default(), Octets::default());
-        let (next, forth, back) = (to.clone(), sent.clone(), answered.clone());
+        let (forth, back) = (sent.clone(), answered.clone());
         let serving = tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
-                let (to, forth, back) = (*next.lock().unwrap(), forth.clone(), back.clone());
-                // Either side may end the connection as it likes.
-                tokio::spawn(async move { drop(relay(from, to, forth, back).await) });
+                let to = *led.borrow_and_update();
+                let mut led = led.clone();
+                let (forth, back) = (forth.clone(), back.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        // Either side may end the connection as it likes.
+                        _ = relay(from, to, forth, back) => {}
+                        _ = led.changed() => {}
+                    }
+                });
             }
         });
         Self { address, to, sent, answered, serving }
@@ -50,9 +58,9 @@ impl Relay {
         self.address
     }
 
-    /// New connections lead here from now on.
+    /// It leads there from now on; connections that led elsewhere end.
     pub fn leads_to(&self, to: SocketAddr) {
-        *self.to.lock().unwrap() = to;
+        self.to.send_replace(to);
     }
 
     /// The head of the first request whose head holds `text`.
