@@ -255,12 +255,13 @@ impl<'a> Response<'a> {
 /// The query in what a person pasted, where it is more than a code: an address with or without its beginning, or a query.
 fn query_of(text: &str) -> Option<&str> {
     let is_response = |query: &str| says_parameter(query, "code") || says_parameter(query, "error");
-    let address = text.split_once('?').filter(|(_, query)| text.contains("://") || is_response(query));
-    let query = match address {
-        Some((_, query)) => query,
-        None if text.contains("://") => "",
-        None if is_response(text) => text,
-        None => return None,
+    let query = match text.split_once('?') {
+        // An address may stand in it (`iss`), question mark and all.
+        Some((begin, _)) if is_response(begin) => text,
+        Some((_, query)) if text.contains("://") || is_response(query) => query,
+        _ if is_response(text) => text,
+        _ if text.contains("://") => "",
+        _ => return None,
     };
     Some(query.split('#').next().unwrap_or_default())
 }
@@ -578,7 +579,8 @@ mod tests {
             };
             let query = format!("{}code=c&state={}&{}", pairs(before), state(&other), pairs(after));
             prop_assert!(ours.judge(&query).is_err());
-            prop_assert!(ours.pasted(&format!("{address}{query}")).is_err());
+            let pasted = format!("{address}{query}");
+            prop_assert!(ours.pasted(&pasted).is_err());
         }
     }
 }
