@@ -41,6 +41,13 @@
 //!
 //! The two ways meet at one type, the [`token::TokenSource`].
 //!
+//! # The way of a login
+//!
+//! Where a grant begins with a person ([`oauth::login`]), a terminal (`cli/login.rs`) or the page (`admin/logins.rs`) begins a
+//! session ([`login`]): a browser comes back to a listener for this one login, a code is pasted, or a device is waited for.
+//! What was granted goes into the store under its lock ([`token::login`]); the task of that token sees it there
+//! (`token/lookout.rs`), in this process or in any other.
+//!
 //! # What always holds
 //!
 //! - A token goes to the origin that its route was configured with, and nowhere else.

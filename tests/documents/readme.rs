@@ -1,6 +1,6 @@
 //! The README, typed line by line.
 
-use bearward::demo::simulator::{Shopware, shopware};
+use bearward::demo::simulator::{Apicbase, Shopware, apicbase, shopware};
 
 use crate::{
     markdown::{Block, blocks},
@@ -14,7 +14,16 @@ const TEST_COMMAND: &str = "cargo test";
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_the_readme_tells_to_type_works() {
     let shop = Shopware::new().start().await.unwrap();
+    let apicbase = Apicbase::new().start().await.unwrap();
+    let url = apicbase.simulator.url();
+    let registered = format!("client_id={}", apicbase::CLIENT_ID);
+    let simulated = format!(
+        "{registered} --set base_url={url} --set upstream.url={url} --set authorization_endpoint={}",
+        apicbase.authorization_endpoint()
+    );
     let mut stage = Stage::new()
+        .replace(&registered, &simulated)
+        .replace("the-secret-of-the-app", apicbase::CLIENT_SECRET)
         .replace("https://shop.example", &shop.url())
         .replace("SWIA0123456789", shopware::CLIENT_ID)
         .replace("the-secret-of-the-integration", shopware::CLIENT_SECRET);
@@ -35,6 +44,8 @@ async fn everything_the_readme_tells_to_type_works() {
     assert!(said.contains("/api/_info/version"), "the API's answer reached curl: {said}");
     assert_eq!(shop.token_requests().len(), 1, "token requests");
     assert_eq!(shop.api_requests().len(), 1, "API requests");
+    assert_eq!(apicbase.simulator.counts().logins, 1, "logins");
+    assert_eq!(apicbase.simulator.token_requests().len(), 1, "codes redeemed");
 }
 
 #[test]

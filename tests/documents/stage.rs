@@ -13,8 +13,13 @@ use std::{
     time::Duration,
 };
 
+use bearward::demo::simulator::person::Person;
 use tempfile::TempDir;
-use tokio::{net::TcpStream, process, time};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process, time,
+};
 
 use crate::markdown::Command;
 
@@ -95,7 +100,7 @@ impl Stage {
             self.start(&line).await;
             return String::new();
         }
-        let ended = self.end(&line).await;
+        let ended = if line.contains(" login ") { self.log_in(&line).await } else { self.end(&line).await };
         assert_eq!(ended.status, Some(0), "$ {line}\n{}{}", ended.stdout, ended.stderr);
         let mut printed = ended.stdout.lines();
         for said in &command.prints {
@@ -118,6 +123,33 @@ impl Stage {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Runs a login to its end: the reader opens the address that it prints, agrees there, and pastes the code.
+    async fn log_in(&self, line: &str) -> Ended {
+        let mut child = self
+            .shell(line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let course = async {
+            let (mut stdout, mut stdin) =
+                (BufReader::new(child.stdout.take().unwrap()), child.stdin.take().unwrap());
+            let mut address = String::new();
+            stdout.read_line(&mut address).await.unwrap();
+            let code = Person::new().copy_code(address.trim()).await;
+            let code = code.unwrap_or_else(|stuck| panic!("$ {line}\nled to {address:?}: {stuck:?}"));
+            stdin.write_all(format!("{code}\n").as_bytes()).await.unwrap();
+            drop(stdin);
+            let output = child.wait_with_output().await.unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            Ended { status: output.status.code(), stdout: address, stderr }
+        };
+        time::timeout(Duration::from_secs(60), course)
+            .await
+            .unwrap_or_else(|_| panic!("$ {line}\ndoes not end"))
     }
 
     /// Starts a command line that stays, and returns once every port it was configured with is open.
