@@ -124,9 +124,8 @@ fn conclude(text: &mut String, verdict: &Verdict) {
     match verdict {
         Verdict::Passed => {
             line(text, "The application noticed none of it.\n");
-            line(text, "next: bearward demo --keep              the same, left running for curl");
-            line(text, "      bearward check -c bearward.toml   your own API: README.md has six lines");
-            line(text, "      bearward run   -c bearward.toml");
+            line(text, "next: bearward demo --keep   the same, left running for curl and a browser");
+            line(text, "      bearward init          writes a bearward.toml for your own API");
         }
         Verdict::Failed(failures) => {
             line(text, "That is not as it should be:");
