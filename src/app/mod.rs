@@ -5,6 +5,7 @@
 
 mod admin;
 mod control;
+mod discovery;
 mod plan;
 mod sources;
 mod worker;
@@ -19,7 +20,10 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::sources::Sources;
+pub use self::{
+    discovery::{Undiscovered, discover},
+    sources::Sources,
+};
 use crate::{
     clock::Clock,
     config::{self, Config, Listen, Loaded},

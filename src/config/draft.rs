@@ -2,44 +2,17 @@
 //!
 //! Knows keys and how their values are written. Does not know whom to ask for them, and writes no file.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use zeroize::Zeroizing;
 
 use super::{
     Config, Problems,
     keys::{self, Key, Kind},
-    presets::Way,
+    load,
     source::{is_name, is_variable_name},
 };
-use crate::secret::Secret;
-
-/// The ways to a token where no preset knows the API.
-pub fn ways(issuer: bool) -> Vec<Way> {
-    let place = |key: &'static str, more: &[&'static str]| {
-        let endpoints = if issuer { vec![] } else { vec!["token_endpoint", key] };
-        let mut ask: Vec<_> = endpoints.into_iter().filter(|key| !key.is_empty()).collect();
-        ask.extend(["client_id", "client_secret"]);
-        ask.extend(more);
-        ask.push("upstream.url");
-        ask
-    };
-    let way = |grant_type, about, ask: Vec<&str>| Way::new(grant_type, about, &ask, &["scope"]);
-    vec![
-        way("client_credentials", "the client's own credentials", place("", &[])),
-        way(
-            "authorization_code",
-            "a person logs in once, with a browser",
-            place("authorization_endpoint", &[]),
-        ),
-        way(
-            "device_code",
-            "a person logs in once, on another device",
-            place("device_authorization_endpoint", &[]),
-        ),
-        way("refresh_token", "a refresh token that a person has made", place("", &["refresh_token"])),
-    ]
-}
+use crate::{oauth::discovery::Issuer, secret::Secret};
 
 /// Where a secret is kept.
 #[derive(Debug)]
@@ -57,6 +30,7 @@ pub struct Draft {
     name: String,
     about: String,
     lines: Vec<Line>,
+    notes: Vec<(String, String)>,
 }
 
 struct Line {
@@ -87,7 +61,7 @@ impl Draft {
                 "{name:?} cannot be a name: at most 40 letters, digits, _, - and . make one"
             ));
         }
-        Ok(Self { name: name.to_owned(), about: about.to_owned(), lines: Vec::new() })
+        Ok(Self { name: name.to_owned(), about: about.to_owned(), lines: Vec::new(), notes: Vec::new() })
     }
 
     /// The name of its token and its upstream.
@@ -144,6 +118,12 @@ impl Draft {
         Ok(())
     }
 
+    /// Leaves a comment above a key, below what is said of it everywhere. One line, without control characters.
+    pub fn note(&mut self, key: &str, note: &str) {
+        let note = note.chars().filter(|c| !c.is_control()).collect();
+        self.notes.push((key.to_owned(), note));
+    }
+
     /// Whether a key has a value.
     pub fn has(&self, key: &str) -> bool {
         self.line(key).is_some_and(|line| !matches!(line.value, Written::Commented(_)))
@@ -198,6 +178,21 @@ impl Draft {
         Config::parse_with(&text, &path.to_string_lossy(), &env).map(drop)
     }
 
+    /// What is wrong with the value of a key, whatever is still missing besides.
+    pub fn wrong(&self, key: &str) -> Option<String> {
+        let start = format!("{} = ", find(key).ok()?.1.name);
+        let problems = self.check(Path::new("bearward.toml")).err()?;
+        problems.iter().find_map(|problem| problem.on_line(&start))
+    }
+
+    /// The issuer that it names, reached as it says.
+    ///
+    /// # Errors
+    /// Everything that is wrong with how it is named and reached.
+    pub fn issuer(&self) -> Result<Arc<Issuer>, Problems> {
+        load::issuer(&self.render(), &format!("tokens.{}", self.name), &|name| std::env::var(name).ok())
+    }
+
     /// The file.
     pub fn render(&self) -> Zeroizing<String> {
         self.rendered(|_| None)
@@ -224,6 +219,9 @@ impl Draft {
             file.push_str(&format!("\n# {about}\n{off}[{header}]\n"));
             for line in lines {
                 file.push_str(&format!("# {}\n", line.key.doc));
+                for (_, note) in self.notes.iter().filter(|(key, _)| line.is(key)) {
+                    file.push_str(&format!("# {note}\n"));
+                }
                 line.render(&mut file, &instead);
             }
         }
@@ -231,8 +229,7 @@ impl Draft {
     }
 
     fn line(&self, key: &str) -> Option<&Line> {
-        let (table, known) = find(key).ok()?;
-        self.lines.iter().find(|line| line.table == table && line.key.name == known.name)
+        self.lines.iter().find(|line| line.is(key))
     }
 
     fn put(&mut self, table: &'static str, key: &'static Key, value: Written) {
@@ -250,6 +247,10 @@ const TABLES: &[(&str, &str)] = &[
 ];
 
 impl Line {
+    fn is(&self, key: &str) -> bool {
+        find(key).is_ok_and(|(table, key)| table == self.table && key.name == self.key.name)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the user wants this secret in the configuration")]
     fn render(&self, file: &mut Zeroizing<String>, instead: &impl Fn(&Kept) -> Option<String>) {
         let (off, value) = match &self.value {

@@ -5,12 +5,14 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{Config, Problems, keys, problems::Problem, reader::Reader, source::Source, validate};
+use crate::oauth::discovery::Issuer;
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -74,6 +76,21 @@ pub fn digest(content: &[u8]) -> [u8; 32] {
     let mut octets = [0; 32];
     octets.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content).as_ref());
     octets
+}
+
+/// The issuer of the only token of a configuration that is not whole yet.
+///
+/// # Errors
+/// Everything that is wrong with how it is named and reached.
+pub(super) fn issuer(text: &str, name: &str, env: Environment<'_>) -> Result<Arc<Issuer>, Problems> {
+    let source = Source::new(name, text);
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    let mut reader = Reader::new(&source, env);
+    let file = reader.table("", 0..0, document.get_ref(), keys::FILE);
+    if !syntax.is_empty() {
+        return Err(with_syntax(reader, &syntax));
+    }
+    validate::issuer(&mut reader, &file).ok_or_else(|| reader.problems.sorted().0)
 }
 
 fn read(text: &str, name: &str, env: Environment<'_>) -> Result<Loaded, Problems> {

@@ -3,6 +3,7 @@
 //! Knows TOML, keys, presets and what makes a configuration valid; a [`Config`] cannot be built wrong. Does not know how
 //! the parts are put together (`app`) and binds, connects and spawns nothing.
 
+mod discovered;
 pub mod draft;
 mod keys;
 mod load;
@@ -30,6 +31,7 @@ use crate::{
     upstream::{Origin, Protocol, tls},
 };
 
+pub use discovered::{Discovered, ways};
 pub use load::{Environment, Loaded, digest};
 pub use presets::{Introduction, NAMES as PRESETS, Way, introduce};
 pub use problems::{Problem, Problems, Severity};

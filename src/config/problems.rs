@@ -91,6 +91,13 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 impl Problem {
+    /// Its title and its fix in a line, where it is about a line that starts so.
+    pub(super) fn on_line(&self, start: &str) -> Option<String> {
+        self.place.as_ref().filter(|place| place.excerpt.starts_with(start))?;
+        let fix = self.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
+        Some(format!("{}{fix}", self.title))
+    }
+
     pub(super) fn error(title: impl Into<String>) -> Self {
         Self { severity: Severity::Error, title: title.into(), place: None, also: None, fix: None }
     }

@@ -64,6 +64,12 @@ pub struct Metadata {
     pub authorization_response_iss_parameter_supported: bool,
     /// The challenge methods of PKCE (RFC 7636); `None` where it does not say.
     pub code_challenge_methods_supported: Option<Vec<String>>,
+    /// The grant types it takes; `None` where it does not say.
+    pub grant_types_supported: Option<Vec<String>>,
+    /// How a client may authenticate at its token endpoint; `None` where it does not say.
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// The scopes it likes to name; empty where it names none.
+    pub scopes_supported: Vec<String>,
     endpoints: Vec<(&'static str, Result<Located, String>)>,
 }
 
@@ -190,9 +196,14 @@ impl Issuer {
         match members.get("issuer").and_then(Value::as_str) {
             Some(issuer) if issuer == self.identifier => Ok(self.metadata_of(&members)),
             Some(other) => {
+                let slash = match (other.strip_suffix('/'), self.identifier.strip_suffix('/')) {
+                    (Some(other), _) if other == self.identifier => "; a slash at the end is missing",
+                    (_, Some(own)) if other == own => "; there is a slash too many at the end",
+                    _ => "",
+                };
                 let other = refusal::presentable(other, asked.sent);
                 let problem = format!(
-                    "it is the metadata of the issuer {other:?}, not of {:?}, which has to be the same, letter by letter",
+                    "it is the metadata of the issuer {other:?}, not of {:?}, which has to be the same, letter by letter{slash}",
                     self.identifier
                 );
                 Err(unusable(&problem))
@@ -211,14 +222,19 @@ impl Issuer {
                 (member, located.map_err(|problem| format!("its {member} cannot be used: {problem}")))
             })
             .collect();
-        let methods = members.get("code_challenge_methods_supported").and_then(Value::as_array);
+        let texts = |member: &str| {
+            let texts = members.get(member)?.as_array()?.iter().filter_map(Value::as_str);
+            Some(texts.map(str::to_owned).collect::<Vec<_>>())
+        };
         Metadata {
             issuer: self.identifier.clone(),
             authorization_response_iss_parameter_supported: members
                 .get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
-            code_challenge_methods_supported: methods
-                .map(|methods| methods.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+            code_challenge_methods_supported: texts("code_challenge_methods_supported"),
+            grant_types_supported: texts("grant_types_supported"),
+            token_endpoint_auth_methods_supported: texts("token_endpoint_auth_methods_supported"),
+            scopes_supported: texts("scopes_supported").unwrap_or_default(),
             endpoints,
         }
     }
@@ -250,6 +266,13 @@ const MEMBERS: &[&str] = &[
 ];
 
 impl Metadata {
+    /// The endpoints that it names and that can be used, each without its query.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.endpoints
+            .iter()
+            .filter_map(|(member, located)| Some((*member, located.as_ref().ok()?.shown.as_str())))
+    }
+
     /// The endpoint that is called `member`; `None` where none is named.
     ///
     /// # Errors
@@ -408,6 +431,7 @@ mod tests {
             let failure = start(&*grant(table(&server.url("")))).await.unwrap_err();
             assert_eq!(failure.fault, Fault::Unusable, "not final: the server may be mended");
             let words = match change("") {
+                Value::String(other) if other == "/" => "; a slash at the end is missing",
                 Value::String(_) => "not of",
                 _ => "there is no issuer in it",
             };

@@ -62,9 +62,8 @@ impl Questions {
     }
 
     /// The value of `key`. `None` where nobody answers.
-    pub fn line(&mut self, key: &str, doc: &str, example: Option<&str>) -> Result<Option<String>, Exit> {
-        let example = example.map(|example| format!(" For example: {example}")).unwrap_or_default();
-        self.say(&format!("\n{doc}{example}\n"));
+    pub fn line(&mut self, key: &str, words: &str) -> Result<Option<String>, Exit> {
+        self.say(&format!("\n{words}\n"));
         loop {
             self.say(&format!("{key}: "));
             let Some(answer) = self.read()? else { return Ok(None) };
@@ -79,15 +78,15 @@ impl Questions {
     }
 
     /// The same where an empty answer is one.
-    pub fn optional(&mut self, key: &str, doc: &str) -> Result<Option<String>, Exit> {
-        self.say(&format!("\n{doc}\n{key} (Enter for none): "));
+    pub fn optional(&mut self, key: &str, words: &str) -> Result<Option<String>, Exit> {
+        self.say(&format!("\n{words} Optional: Enter leaves it out.\n{key}: "));
         let answer = self.read()?;
         Ok(answer.map(|answer| answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
     }
 
     /// The secret at `key`, which is not shown while it is typed. `None` where nobody answers.
-    pub fn secret(&mut self, key: &str, doc: &str) -> Result<Option<Secret>, Exit> {
-        self.say(&format!("\n{doc} It is not shown.\n"));
+    pub fn secret(&mut self, key: &str, words: &str) -> Result<Option<Secret>, Exit> {
+        self.say(&format!("\n{words} Nothing shows while you type or paste it.\n"));
         loop {
             self.say(&format!("{key}: "));
             let answer = {
@@ -104,6 +103,11 @@ impl Questions {
                 return Ok(None);
             }
         }
+    }
+
+    /// Says what is wrong with an answer.
+    pub fn complain(&self, problem: &str) {
+        self.say(&format!("{problem}\n"));
     }
 
     fn say(&self, words: &str) {

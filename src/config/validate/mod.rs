@@ -9,7 +9,7 @@ mod tokens;
 mod upstreams;
 mod url;
 
-use std::{num::NonZeroUsize, ops::Range, path::PathBuf};
+use std::{num::NonZeroUsize, ops::Range, path::PathBuf, sync::Arc};
 
 use super::{
     Config, Limits, Log, LogFormat, Store,
@@ -17,6 +17,13 @@ use super::{
     reader::{Reader, Table},
     source::is_name,
 };
+use crate::oauth::{Keys, discovery::Issuer};
+
+/// The issuer of the only token of a file that is not whole yet. `None`, or problems in the reader, where it is wrong.
+pub(super) fn issuer(reader: &mut Reader<'_>, file: &Table) -> Option<Arc<Issuer>> {
+    let (_, table) = file.named("tokens").first()?;
+    token_keys::TokenKeys::new(reader, table).issuer()?
+}
 
 /// Validates a whole file. `None`, or problems in the reader, where it is wrong.
 pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
