@@ -44,6 +44,11 @@ impl Exit {
         Self { status: 78, message: message.to_string() }
     }
 
+    /// With a further line.
+    pub(super) fn and(self, line: impl fmt::Display) -> Self {
+        Self { message: format!("{}\n{line}", self.message), ..self }
+    }
+
     /// Says the words on stderr and yields the status.
     pub(super) fn report(self) -> ExitCode {
         tell(&self.message);
