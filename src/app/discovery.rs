@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    config::{Discovered, Problems, draft::Draft},
+    config::{Discovered, draft::Draft},
     oauth::Fault,
 };
 
@@ -16,11 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Why an issuer has not been asked with success.
 #[derive(Debug)]
 pub enum Undiscovered {
-    /// What is written of it cannot be right.
-    Invalid(Problems),
     /// It did not answer, or had no time; nothing is known of it.
     Silent(String),
-    /// It answered, and bearward cannot go by it: it is another issuer's metadata, or none, or of other ways to a token.
+    /// It cannot be asked as it is written; or it answered, and bearward cannot go by it: it is another issuer's metadata, or
+    /// none, or of other ways to a token.
     Unusable(String),
 }
 
@@ -29,7 +28,7 @@ pub enum Undiscovered {
 /// # Errors
 /// As [`Undiscovered`] says.
 pub async fn discover(draft: &Draft) -> Result<Discovered, Undiscovered> {
-    let issuer = draft.issuer().map_err(Undiscovered::Invalid)?;
+    let issuer = draft.issuer().map_err(Undiscovered::Unusable)?;
     let asked = match issuer.metadata(PATIENCE).await {
         Ok(metadata) => Discovered::of(&metadata),
         Err(failure) if failure.fault == Fault::Unusable => Err(failure.detail),

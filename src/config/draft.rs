@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 use zeroize::Zeroizing;
 
 use super::{
-    Config, Problems,
+    Config, Problem, Problems,
     keys::{self, Key, Kind},
     load,
     source::{is_name, is_variable_name},
@@ -189,8 +189,12 @@ impl Draft {
     ///
     /// # Errors
     /// Everything that is wrong with how it is named and reached.
-    pub fn issuer(&self) -> Result<Arc<Issuer>, Problems> {
-        load::issuer(&self.render(), &format!("tokens.{}", self.name), &|name| std::env::var(name).ok())
+    pub fn issuer(&self) -> Result<Arc<Issuer>, String> {
+        let read = load::issuer(&self.render(), "bearward.toml", &|name| std::env::var(name).ok());
+        read.map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(Problem::in_a_line).collect();
+            lines.join("\n")
+        })
     }
 
     /// The file.
@@ -240,10 +244,13 @@ impl Draft {
 
 /// The tables of the file in its order, and what a reader should know of each.
 const TABLES: &[(&str, &str)] = &[
-    ("admin", "Whether it is ready, /metrics and /status; a page to look at."),
-    ("store", "What survives a restart: tokens, above all refresh tokens."),
     ("tokens", "How the access token is got."),
-    ("upstreams", "The API: the application uses this port as its base URL, and sends no Authorization."),
+    (
+        "upstreams",
+        "The API: the application takes http:// and `listen` for its address, and sends no Authorization.",
+    ),
+    ("admin", "A page to look at in a browser; /readyz, /metrics and /status for machines."),
+    ("store", "What survives a restart: tokens, above all refresh tokens."),
 ];
 
 impl Line {

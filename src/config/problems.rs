@@ -93,9 +93,13 @@ impl std::error::Error for Problems {}
 impl Problem {
     /// Its title and its fix in a line, where it is about a line that starts so.
     pub(super) fn on_line(&self, start: &str) -> Option<String> {
-        self.place.as_ref().filter(|place| place.excerpt.starts_with(start))?;
+        self.place.as_ref().filter(|place| place.excerpt.starts_with(start)).map(|_| self.in_a_line())
+    }
+
+    /// Its title and its fix, where nobody has seen the file yet.
+    pub(super) fn in_a_line(&self) -> String {
         let fix = self.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
-        Some(format!("{}{fix}", self.title))
+        format!("{}{fix}", self.title)
     }
 
     pub(super) fn error(title: impl Into<String>) -> Self {

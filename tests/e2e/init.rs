@@ -1,5 +1,7 @@
 //! `bearward init`: from nothing to the first 200 for every preset, at a terminal, from a pipe, and where nobody answers.
 
+mod issuer;
+
 use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
@@ -111,7 +113,7 @@ async fn shopware_comes_from_nothing_to_its_first_200() {
     let folder = tempfile::tempdir().unwrap();
     let set = [("base_url", &*shopware.url()), ("client_id", shopware::CLIENT_ID)];
     let ended = init(folder.path(), &["--preset", "shopware"], &set, "");
-    assert!(ended.out.contains("export SHOPWARE_CLIENT_SECRET="), "{}", ended.out);
+    assert!(ended.out.contains("&& export SHOPWARE_CLIENT_SECRET\n"), "{}", ended.out);
     serves(folder.path(), &ended, "shopware", &[("SHOPWARE_CLIENT_SECRET", shopware::CLIENT_SECRET)]).await;
     insta::assert_snapshot!("shopware", shown(folder.path(), &shopware.url()));
 }
@@ -240,6 +242,29 @@ fn a_secret_is_no_flag_and_shows_nowhere() {
     assert_eq!((mode(&secrets), mode(&secret)), (0o700, 0o600));
 }
 
+/// What is printed is run as it stands, up to the command that stays.
+#[test]
+fn a_shell_runs_the_commands_and_asks_for_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = [("base_url", "https://shop.example"), ("client_id", "app")];
+    let ended = init(folder.path(), &["--preset", "shopware", "--output", "a b.toml"], &set, "");
+    let (before, _) = ended.out.split_once("bearward run -c 'a b.toml'\n").expect("what runs it");
+    let script = format!("{before}\nprintf 'seen:%s' \"$SHOPWARE_CLIENT_SECRET\"\n");
+    let binary = Path::new(env!("CARGO_BIN_EXE_bearward")).parent().unwrap();
+    let mut shell = Command::new("bash")
+        .args(["-ec", &script])
+        .env("PATH", format!("{}:/usr/bin:/bin", binary.display()))
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    shell.stdin.take().unwrap().write_all(b"typed\n").unwrap();
+    let output = shell.wait_with_output().unwrap();
+    let seen = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && seen.ends_with("seen:typed"), "{seen}");
+}
+
 #[test]
 fn nothing_is_overwritten_without_force() {
     let folder = tempfile::tempdir().unwrap();
@@ -267,6 +292,47 @@ fn nothing_is_overwritten_without_force() {
 
     assert_eq!(init(folder.path(), &[&file[..], &["--force"]].concat(), &set, "second\n").status, OK);
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), "second");
+    let left: Vec<_> = secret.parent().unwrap().read_dir().unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn what_was_there_is_there_again_where_force_fails_half_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = [("client_id", "app"), ("username", "u"), ("grant_type", "password")];
+    let arguments = ["--preset", "inventorum", "--secrets", "file"];
+    assert_eq!(init(folder.path(), &arguments, &set, "first\nfirst\n").status, OK);
+    let secrets = folder.path().join("bearward-secrets");
+    let files = || {
+        let entries = secrets.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> =
+            entries.map(|file| (file.clone(), std::fs::read_to_string(file).ok())).collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    assert_eq!(before.len(), 2);
+
+    // The second secret cannot be placed: a folder is in its place.
+    let second = secrets.join("inventorum.password");
+    std::fs::rename(&second, folder.path().join("aside")).unwrap();
+    std::fs::create_dir(&second).unwrap();
+    let ended = init(folder.path(), &[&arguments[..], &["--force"]].concat(), &set, "second\nsecond\n");
+    assert_eq!(ended.status, FAILURE, "{ended:?}");
+    std::fs::remove_dir(&second).unwrap();
+    std::fs::rename(folder.path().join("aside"), &second).unwrap();
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn nothing_is_left_where_the_configuration_cannot_be_placed() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = [("base_url", "https://shop.example"), ("client_id", "app")];
+    std::fs::create_dir(folder.path().join("taken")).unwrap();
+    let arguments = ["--preset", "shopware", "--secrets", "file", "--output", "taken", "--force"];
+    let ended = init(folder.path(), &arguments, &set, "canary\n");
+    assert_eq!(ended.status, FAILURE, "{ended:?}");
+    assert_eq!(folder.path().join("bearward-secrets").read_dir().unwrap().count(), 0);
 }
 
 /// A person at a pseudo terminal: the answers are typed when their questions are there. Prints all that the terminal showed.

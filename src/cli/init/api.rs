@@ -119,9 +119,11 @@ fn presets() -> impl Iterator<Item = (&'static str, Introduction)> {
 fn discover(draft: &mut Draft, questions: &mut Questions) -> Result<Option<Discovered>, Exit> {
     let runtime = ask::runtime()?;
     loop {
+        questions.tell("\nAsking it for its metadata …");
         let problem = match runtime.block_on(app::discover(draft)) {
             Ok(discovered) => {
                 for (member, url) in &discovered.endpoints {
+                    questions.tell(&format!("  {member:30}{url}"));
                     draft.note("issuer", &format!("Found there: {member} {url}"));
                 }
                 return Ok(Some(discovered));
@@ -134,7 +136,6 @@ fn discover(draft: &mut Draft, questions: &mut Questions) -> Result<Option<Disco
                 return Ok(None);
             }
             Err(Undiscovered::Unusable(problem)) => problem,
-            Err(Undiscovered::Invalid(problems)) => problems.render(exit::colour()),
         };
         if !questions.at_terminal() {
             return Err(Exit::usage(format!("nothing was written: {problem}")));
@@ -182,6 +183,7 @@ pub(super) fn way(api: &Api, draft: &mut Draft, questions: &mut Questions) -> Re
         }
     };
     draft.set("grant_type", &way.grant_type).map_err(Exit::usage)?;
+    draft.note("grant_type", &format!("{}: {}.", way.grant_type, way.about));
     authentication(api, &way, draft, questions)?;
     Ok(way)
 }

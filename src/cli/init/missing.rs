@@ -21,11 +21,8 @@ pub(super) fn ask(
 ) -> Result<Vec<Kept0600>, Exit> {
     let mut kept = Vec::new();
     let mut missing = Vec::new();
-    let public = draft.text("token_endpoint_auth_method") == Some("none");
-    for key in way.ask.iter().filter(|key| !(public && *key == "client_secret")) {
-        if draft.has(key) {
-            continue;
-        }
+    let keys: Vec<_> = needed(draft, way).collect();
+    for key in keys {
         let there = if draft::is_secret(key) {
             secret(draft, key, secrets, questions, &mut kept)?
         } else {
@@ -60,12 +57,22 @@ pub(super) fn ask(
     Ok(kept)
 }
 
+/// Whether a secret is among what is asked for, or may be.
+pub(super) fn needs_secret(draft: &Draft, way: &Way) -> bool {
+    needed(draft, way).chain(&way.may).any(|key| draft::is_secret(key))
+}
+
+fn needed<'a>(draft: &Draft, way: &'a Way) -> impl Iterator<Item = &'a String> {
+    let public = draft.text("token_endpoint_auth_method") == Some("none");
+    way.ask.iter().filter(move |key| !(draft.has(key) || public && *key == "client_secret"))
+}
+
 /// One value; asked for again at a terminal while it is not right. Whether there is one.
 fn line(draft: &mut Draft, key: &str, words: &str, questions: &mut Questions) -> Result<bool, Exit> {
     while let Some(answer) = questions.line(key, words)? {
         draft.set(key, &answer).map_err(Exit::usage)?;
         match draft.wrong(key) {
-            Some(problem) if questions.at_terminal() => questions.complain(&problem),
+            Some(problem) if questions.at_terminal() => questions.tell(&problem),
             _ => return Ok(true),
         }
     }
@@ -115,7 +122,7 @@ fn words(key: &str, way: &Way) -> String {
         "username" => ("The user's name.", ""),
         "password" => ("The user's password.", ""),
         "upstream.url" => {
-            ("The API's own address, without a path that your requests have.", "https://api.example")
+            ("The API's address, to which your application's paths are added.", "https://api.example")
         }
         key => (draft::doc(key), ""),
     };

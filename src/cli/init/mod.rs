@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, explicit: Option<&Path>) -> Result<(), 
     let given = given(&arguments.set)?;
     let (api, mut draft) = api::begin(arguments, &given, &mut questions)?;
     let way = api::way(&api, &mut draft, &mut questions)?;
-    let secrets = secrets(arguments, &mut questions)?;
+    let secrets = secrets(arguments, &draft, &way, &mut questions)?;
     let kept = missing::ask(&mut draft, &api, &way, secrets, &mut questions)?;
     complete(&mut draft, &api, &way)?;
     draft.check(output).map_err(|problems| {
@@ -86,7 +86,14 @@ pub(super) fn run(arguments: &Arguments, explicit: Option<&Path>) -> Result<(), 
         ))
     })?;
     files::write(output, &draft, &kept, arguments.force)?;
+    questions.tell("");
     exit::tell(&format!("Wrote {}.", next::shown(output)));
+    if !kept.is_empty() {
+        exit::tell(&format!(
+            "The secrets are in {}/ beside it: keep that out of version control.",
+            files::FOLDER
+        ));
+    }
     let path = match &api {
         Api::Preset(_, preset) => &preset.path,
         _ => "/",
@@ -105,11 +112,16 @@ fn given(set: &[String]) -> Result<Vec<(&str, &str)>, Exit> {
         .collect()
 }
 
-fn secrets(arguments: &Arguments, questions: &mut Questions) -> Result<Secrets, Exit> {
+fn secrets(
+    arguments: &Arguments,
+    draft: &Draft,
+    way: &Way,
+    questions: &mut Questions,
+) -> Result<Secrets, Exit> {
     if let Some(secrets) = arguments.secrets {
         return Ok(secrets);
     }
-    if !questions.at_terminal() {
+    if !questions.at_terminal() || !missing::needs_secret(draft, way) {
         return Ok(Secrets::Env);
     }
     let choices = [
@@ -147,7 +159,6 @@ fn complete(draft: &mut Draft, api: &Api, way: &Way) -> Result<(), Exit> {
     for (key, example) in [
         ("store.path", "\"/var/lib/bearward\""),
         ("refresh_at", "0.8"),
-        ("upstream.path", "\"/api\""),
         ("upstream.response_timeout", "\"60s\""),
         ("upstream.replay_limit", "\"64KiB\""),
     ] {

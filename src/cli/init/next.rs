@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::config::draft::{self, Draft};
+use crate::config::draft::Draft;
 
-/// The commands that follow, with the variables they need in front.
+/// The commands that follow, each to be run as it stands. A shell asks for a secret that is in no file: a value that is typed
+/// after `export` would stay in its history. Comments stand alone: not every shell knows one behind a command.
 pub(super) fn commands(draft: &Draft, output: &Path, path: &str) -> String {
-    let mut text = String::from("# Next:\n");
+    let mut text = String::from("# Next, line by line:\n");
     for (key, name) in draft.variables() {
         if std::env::var_os(name).is_none_or(|value| value.is_empty()) {
-            text.push_str(&format!("export {name}='…'   # {}\n", draft::doc(key)));
+            text.push_str(&format!("# The {key}, which you type or paste after this line:\n"));
+            text.push_str(&format!("read -rs {name} && export {name}\n"));
         }
     }
     let file = if output == Path::new(super::OUTPUT) || output == Path::new("bearward.toml") {
@@ -21,12 +23,16 @@ pub(super) fn commands(draft: &Draft, output: &Path, path: &str) -> String {
     let person = matches!(draft.text("grant_type"), Some("authorization_code" | "device_code"));
     let first = if person { format!("login {name}{file}") } else { format!("check{file}") };
     text.push_str(&format!("bearward {first}\nbearward run{file}\n"));
+    if let Some(listen) = draft.text("admin.listen").filter(|listen| !listen.starts_with("unix:")) {
+        text.push_str(&format!("# It runs until Ctrl-C, and shows itself at http://{listen}/\n"));
+    }
+    text.push_str("# In another terminal, or from your application:\n");
     let listen = draft.text("upstream.listen").unwrap_or_default();
     match listen.strip_prefix("unix:") {
         Some(socket) => {
-            text.push_str(&format!("curl --unix-socket {} http://localhost{path}\n", word(socket)));
+            text.push_str(&format!("curl -i --unix-socket {} http://localhost{path}\n", word(socket)));
         }
-        None => text.push_str(&format!("curl http://{listen}{path}\n")),
+        None => text.push_str(&format!("curl -i http://{listen}{path}\n")),
     }
     text
 }

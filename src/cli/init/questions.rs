@@ -105,9 +105,9 @@ impl Questions {
         }
     }
 
-    /// Says what is wrong with an answer.
-    pub fn complain(&self, problem: &str) {
-        self.say(&format!("{problem}\n"));
+    /// Says something that is no question, to a person alone.
+    pub fn tell(&self, words: &str) {
+        self.say(&format!("{words}\n"));
     }
 
     fn say(&self, words: &str) {
