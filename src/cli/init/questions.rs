@@ -88,9 +88,10 @@ impl Questions {
     pub fn secret(&mut self, key: &str, words: &str) -> Result<Option<Secret>, Exit> {
         self.say(&format!("\n{words} Nothing shows while you type or paste it.\n"));
         loop {
-            self.say(&format!("{key}: "));
             let answer = {
+                // Before the question: what is typed as its answer is neither shown nor flushed away.
                 let _unseen = if self.terminal { Some(Unseen::begin()?) } else { None };
+                self.say(&format!("{key}: "));
                 self.read()?
             };
             self.say("\n");
