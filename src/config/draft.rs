@@ -374,7 +374,7 @@ mod tests {
         draft.suggest("scope", "\"read\"").unwrap();
         draft.suggest("client_id", "\"other\"").unwrap();
         assert!(draft.render().contains("\n# scope = \"read\"\n"));
-        assert!(!draft.render().contains("other"));
+        assert!(!draft.render().contains("\"other\""));
         draft.set("scope", "write").unwrap();
         assert!(draft.render().contains("\nscope = \"write\"\n") && !draft.render().contains("read\""));
     }

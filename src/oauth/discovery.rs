@@ -149,9 +149,10 @@ impl Issuer {
                 Err(failure) => return Err(failure),
             }
         }
-        // What both places say alike is said once.
+        // Both places name the same other issuer as a rule: said once.
         problems.dedup_by_key(|problem| {
-            problem.split_once(" answered 200: ").map(|(_, said)| said.to_owned()).unwrap_or(problem.clone())
+            let other = problem.find("it is the metadata of").unwrap_or_default();
+            problem[other..].to_owned()
         });
         let detail = format!(
             "no usable metadata of the issuer {}: {}. Check issuer, or set token_endpoint and the others instead of it",
