@@ -34,7 +34,8 @@ pub(super) struct Arguments {
     /// The API: apicbase, cybrid, cymbio, inventorum or shopware
     #[arg(long, conflicts_with = "issuer")]
     preset: Option<String>,
-    /// Another API, by its authorization server's issuer (RFC 8414, OpenID Connect Discovery)
+    /// Another API, by its authorization server's issuer, which is asked for its metadata (RFC 8414, OpenID Connect
+    /// Discovery)
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// The file to write [default: the -c FILE, else ./bearward.toml]
