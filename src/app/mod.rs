@@ -173,7 +173,8 @@ pub fn account(config: &Config, name: &str) -> Result<Option<Account>, StartErro
 fn account_in(store: &Store, clock: &Clock, config: &Config, name: &str) -> Option<Account> {
     let identity = identity(config, name)?;
     let (name, token) = config.tokens.get_key_value(name)?;
-    let chain = Chain { name: name.to_string(), identity, default_lifetime: token.policy.default_lifetime };
+    let default_lifetime = token.policy.default_lifetime;
+    let chain = Chain { name: name.to_string(), identity, default_lifetime, first: None };
     Some(Account { grant: token.grant.clone(), chain, store: store.clone(), clock: clock.clone() })
 }
 

@@ -71,7 +71,10 @@ pub(super) async fn run(shared: Arc<Shared>, want: Want) -> Result<Won, Setback>
 
 /// The stored token, where it is worth having.
 fn taken(shared: &Shared, want: &Want, record: &Record, first: &First) -> Option<Won> {
-    shared.saw(record);
+    // A logout is for the look to find: that drops what is held.
+    if !record.is_logged_out() {
+        shared.saw(record);
+    }
     let won = adopted(shared, want, record, first)?;
     if let (0, Some(held)) = (want.generation, &won.held) {
         // It served before the restart: its first rejection is news, not a broken API.

@@ -24,6 +24,8 @@ pub struct Chain {
     pub identity: Identity,
     /// The lifetime where the answer says none.
     pub default_lifetime: Duration,
+    /// The fingerprint of the configured first refresh token as it is now: a login or a logout is newer than that one.
+    pub first: Option<String>,
 }
 
 /// What is held of a chain.
@@ -45,6 +47,7 @@ pub async fn keep(store: &Store, chain: &Chain, granted: &Granted, asked: Moment
     let lifetime = schedule::lifetime(granted.lifetime, chain.default_lifetime);
     // Without an old refresh token to go on with: RFC 6749 section 6 leaves one valid where a *refresh* brings none. This is
     // another authorization, of another account perhaps, and the old one would silently bring that back.
+    // Nor for a configured refresh token that was there before.
     let record = before(&locked, chain).followed_by(&chain.identity.recipe, granted, asked, lifetime);
     locked.save(record).await
 }
@@ -66,8 +69,9 @@ pub async fn forget(store: &Store, chain: &Chain) -> Result<Tokens, StoreError> 
 }
 
 fn before(locked: &Locked, chain: &Chain) -> Record {
-    let Chain { name, identity, .. } = chain;
+    let Chain { name, identity, first, .. } = chain;
     let before = locked.record().cloned();
     let before = before.unwrap_or_else(|| Record::blank(name, &identity.chain, &identity.recipe));
-    Record { name: name.clone(), ..before }
+    let first = first.clone().or(before.first);
+    Record { name: name.clone(), first, ..before }
 }

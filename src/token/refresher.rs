@@ -31,6 +31,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             Due::Look { probe } => {
                 let look = shared.now().after(schedule::MENDED_LOOK);
                 idle(&shared, &mut lookout, Some(probe.map_or(look, |probe| probe.min(look)))).await;
+                shared.look_at_expiry();
                 look_for_mending(&shared, &mut lookout, stamp.as_deref()).await;
             }
         }

@@ -143,8 +143,9 @@ impl Shared {
         course.logged_out(self.grant.can_start(), LOGGED_OUT);
         let dropped = self.held.swap(None).is_some();
         self.measure(None);
-        self.count_login(&mut course);
-        let detail = self.last_error(&course);
+        let now = self.now();
+        self.count_login(now, &mut course);
+        let detail = self.last_error(now, &course);
         drop(course);
         if dropped || detail.is_some() {
             tracing::warn!(token = %self.name, dropped, detail, "somebody logged out");
@@ -169,6 +170,7 @@ impl Shared {
         let accepted = rejected.is_accepted();
         self.held.store(None);
         course.rejected(now, rejected.access_token.clone(), accepted, self.limit.is_some(), fastrand::f64());
+        self.count_login(now, &mut course);
         drop(course);
         self.measure(None);
         tracing::warn!(
@@ -250,9 +252,20 @@ impl Shared {
             course.set_back(now, setback, self.limit.is_some(), fastrand::f64());
             self.report(now, &course, known.as_deref());
         }
-        self.count_login(&mut course);
+        self.count_login(now, &mut course);
         drop(course);
         self.changed.notify_waiters();
+    }
+
+    /// Time has passed: a token that served while a login was due may have expired.
+    pub(super) fn look_at_expiry(&self) {
+        let now = self.now();
+        let mut course = self.course();
+        let before = course.counted_login;
+        self.count_login(now, &mut course);
+        if course.counted_login && !before {
+            self.report(now, &course, None);
+        }
     }
 
     /// One gauge serves a recipe, so a token of one subject among many is not in it.
@@ -262,9 +275,10 @@ impl Shared {
         }
     }
 
-    fn count_login(&self, course: &mut Course) {
-        let required = matches!(course.standing, Standing::LoginRequired { .. });
-        self.measure_login(course, required);
+    /// A login that is due is not required before the held token has expired.
+    fn count_login(&self, now: Moment, course: &mut Course) {
+        let due = matches!(course.standing, Standing::LoginRequired { .. });
+        self.measure_login(course, due && self.usable(now).is_none());
     }
 
     fn measure_login(&self, course: &mut Course, required: bool) {
@@ -287,9 +301,12 @@ impl Shared {
     }
 
     /// The last failure's words, until a success.
-    fn last_error(&self, course: &Course) -> Option<String> {
+    fn last_error(&self, now: Moment, course: &Course) -> Option<String> {
         let detail = course.last_error()?;
         Some(match &course.standing {
+            Standing::LoginRequired { .. } if self.usable(now).is_some() => {
+                format!("the held token serves until it expires; before then {}", self.ask_a_person(detail))
+            }
             Standing::LoginRequired { .. } => self.ask_a_person(detail),
             _ => detail.to_owned(),
         })
@@ -313,7 +330,10 @@ impl Shared {
             }
             Standing::LoginRequired { .. } => {
                 let detail = self.ask_a_person(detail);
-                tracing::error!(token = %self.name, detail, serves_on, "login required");
+                match serves_on {
+                    true => tracing::warn!(token = %self.name, detail, serves_on, "a login is due"),
+                    false => tracing::error!(token = %self.name, detail, serves_on, "login required"),
+                }
             }
             Standing::Empty | Standing::Usable { .. } => {}
         }
@@ -342,7 +362,7 @@ impl Shared {
             refresh_at: refresh,
             next_try,
             generation: course.generation,
-            last_error: self.last_error(&course),
+            last_error: self.last_error(now, &course),
         }
     }
 }

@@ -193,6 +193,7 @@ impl Place {
             name: "api".to_owned(),
             identity: token.grant.identity(None),
             default_lifetime: token.policy.default_lifetime,
+            first: None,
         }
     }
 

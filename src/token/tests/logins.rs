@@ -5,19 +5,18 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     config::Config,
-    telemetry::{Metrics, metrics::Format},
     token::{
         login::{self, Chain},
         store::Record,
     },
 };
 
-const CHAIN: &str = "id.example-00";
+pub(super) const CHAIN: &str = "id.example-00";
 
-fn chain() -> Chain {
+pub(super) fn chain() -> Chain {
     let identity =
         Identity { chain: CHAIN.to_owned(), recipe: "recipe".to_owned(), secret_files: Vec::new() };
-    Chain { name: "shop".to_owned(), identity, default_lifetime: 300 * S }
+    Chain { name: "shop".to_owned(), identity, default_lifetime: 300 * S, first: None }
 }
 
 fn open(path: &Path) -> Store {
@@ -147,7 +146,9 @@ async fn r144_a_logout_of_what_was_damaged_ends_the_configured_refresh_token_too
 }
 
 /// A grant that a person logs in for; its refreshes are answered by `answer`.
-fn personal(answer: impl Fn(usize, Asked) -> Result<Granted, Failure> + Send + Sync + 'static) -> Arc<Fake> {
+pub(super) fn personal(
+    answer: impl Fn(usize, Asked) -> Result<Granted, Failure> + Send + Sync + 'static,
+) -> Arc<Fake> {
     let configuration = r#"
         [tokens.shop]
         grant_type = "authorization_code"
@@ -167,32 +168,32 @@ fn personal(answer: impl Fn(usize, Asked) -> Result<Granted, Failure> + Send + S
 }
 
 /// A store on paused time, and an engine on it as each process has one.
-struct Place {
-    clock: Clock,
-    store: Store,
+pub(super) struct Place {
+    pub(super) clock: Clock,
+    pub(super) store: Store,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let clock = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         Self { clock, store: Store::memory() }
     }
 
-    fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         Engine::new(self.clock.clone(), self.store.clone(), Handle::current())
     }
 
-    async fn log_in(&self, granted: &Granted) {
+    pub(super) async fn log_in(&self, granted: &Granted) {
         login::keep(&self.store, &chain(), granted, self.clock.now()).await.unwrap();
     }
 
-    async fn log_out(&self) {
+    pub(super) async fn log_out(&self) {
         login::forget(&self.store, &chain()).await.unwrap();
     }
 }
 
 /// The token that `source` serves a second from now, asked for as an application does all the while.
-async fn in_a_second(source: &TokenSource) -> Result<String, Unavailable> {
+pub(super) async fn in_a_second(source: &TokenSource) -> Result<String, Unavailable> {
     let mut last = None;
     for _ in 0..10 {
         tokio::time::sleep(ms(100)).await;
@@ -237,41 +238,6 @@ async fn a_login_is_used_within_a_second_whatever_the_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_logout_ends_the_held_token_within_a_second_and_says_how_to_come_back() {
-    let place = Place::new();
-    place.log_in(&with_refresh("t", 3600 * S, "r")).await;
-    let fake = personal(|_, _| fails(Fault::Unreachable));
-    let (engine, metrics) = (place.engine(), Metrics::default());
-    let grant = Arc::clone(&fake) as Arc<dyn Grant>;
-    let source = engine.source("shop".into(), grant, policy(true), None, metrics.token("shop"));
-    source.token(S).await.unwrap();
-    for times in 1..=2 {
-        place.log_out().await;
-        let told = in_a_second(&source).await.unwrap_err();
-        assert_eq!((told.cause, told.retry_after), (Cause::LoginRequired, None));
-        let words = "a person has to log in: run `bearward login shop` (somebody has logged out)";
-        assert_eq!((&*told.detail, source.status().last_error.as_deref()), (words, Some(words)));
-        let shown = metrics.encode(Format::Prometheus).unwrap();
-        assert!(
-            shown.contains(&format!("bearward_login_required_total{{token=\"shop\"}} {times}\n")),
-            "{shown}"
-        );
-        assert!(shown.contains("bearward_token_login_required{token=\"shop\"} 1\n"), "{shown}");
-        place.log_in(&with_refresh("again", 3600 * S, "r")).await;
-        assert_eq!(in_a_second(&source).await, Ok("again".to_owned()));
-        let shown = metrics.encode(Format::Prometheus).unwrap();
-        assert!(shown.contains("bearward_token_login_required{token=\"shop\"} 0\n"), "{shown}");
-    }
-    assert_eq!(fake.count(), 0);
-    place.log_out().await;
-    in_a_second(&source).await.unwrap_err();
-    drop(source);
-    tokio::time::sleep(S).await;
-    let shown = metrics.encode(Format::Prometheus).unwrap();
-    assert!(shown.contains("bearward_token_login_required{token=\"shop\"} 0\n"), "nobody waits any more");
-}
-
-#[tokio::test(start_paused = true)]
 async fn where_nobody_has_logged_in_that_is_said_without_a_token_request_and_names_the_page_of_the_moment() {
     let place = Place::new();
     let fake = personal(|_, _| fails(Fault::Unreachable));
@@ -289,47 +255,6 @@ async fn where_nobody_has_logged_in_that_is_said_without_a_token_request_and_nam
         assert_eq!(told.detail, format!("a person has to log in: {words}"));
     }
     assert_eq!(fake.count(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_logout_where_no_person_is_needed_brings_a_new_token() {
-    let place = Place::new();
-    let answer = |nth: usize, _| Ok(with_refresh(&format!("t{nth}"), 3600 * S, &format!("r{nth}")));
-    let fake = Arc::new(Fake::new(answer));
-    let engine = place.engine();
-    let (eager, lazy) = (source(&engine, &fake, true, None), source(&engine, &fake, false, None));
-    eager.token(S).await.unwrap();
-    lazy.token(S).await.unwrap();
-    assert_eq!(fake.count(), 1, "one chain");
-    place.log_out().await;
-    assert_eq!(in_a_second(&eager).await, Ok("t2".to_owned()));
-    assert_eq!(in_a_second(&lazy).await, Ok("t2".to_owned()));
-    assert_eq!((fake.count(), fake.last().refresh_token), (2, None), "afresh, and once");
-}
-
-#[tokio::test(start_paused = true)]
-async fn r131_a_logout_ends_a_configured_refresh_token_and_another_one_begins_anew() {
-    for restart in [false, true] {
-        let place = Place::new();
-        let answer = |nth: usize, _| Ok(with_refresh(&format!("t{nth}"), 3600 * S, &format!("r{nth}")));
-        let fake = Arc::new(Fake { can_start: false, first: Some("r0"), ..Fake::new(answer) });
-        let mut source = source(&place.engine(), &fake, true, None);
-        source.token(S).await.unwrap();
-        place.log_out().await;
-        if restart {
-            source = super::source(&place.engine(), &fake, true, None);
-        }
-        let told = in_a_second(&source).await.unwrap_err();
-        let words =
-            "a person has to make a new refresh token and set `refresh_token` of [tokens.shop] to it: ";
-        assert_eq!(told.detail, format!("{words}somebody has logged out"));
-        tokio::time::sleep(600 * S).await;
-        assert_eq!(fake.count(), 1, "r0 is not sent again");
-        let another = Arc::new(Fake { can_start: false, first: Some("another"), ..Fake::new(answer) });
-        let source = super::source(&place.engine(), &another, true, None);
-        source.token(S).await.unwrap();
-        assert_eq!(another.last().refresh_token.as_deref(), Some("another"));
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod chains;
 mod engine;
 mod files;
 mod logins;
+mod persons;
 mod rejections;
 mod states;
 
