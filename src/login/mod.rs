@@ -97,8 +97,9 @@ impl Account {
     /// # Errors
     /// The store cannot be written: nothing was revoked then.
     pub async fn log_out(&self) -> Result<LoggedOut, StoreError> {
-        let held = login::forget(&self.store, &self.chain).await?;
+        // First what holds no token: were it to fail after the tokens are gone, nobody could revoke them.
         pending::forget(self).await?;
+        let held = login::forget(&self.store, &self.chain_now().await).await?;
         // RFC 7009 section 2.1: a server that revokes the refresh token may take the access tokens of that grant along, but
         // need not.
         let mut out = LoggedOut { refresh_token: None, access_token: None };
@@ -162,13 +163,21 @@ impl Account {
     }
 
     async fn keep(&self, granted: Granted, asked: Moment) -> Result<LoggedIn, LoginError> {
-        login::keep(&self.store, &self.chain, &granted, asked).await.map_err(LoginError::Store)?;
+        let chain = self.chain_now().await;
+        login::keep(&self.store, &chain, &granted, asked).await.map_err(LoginError::Store)?;
         let lifetime = granted.lifetime.unwrap_or(self.chain.default_lifetime);
         Ok(LoggedIn {
             scope: granted.scope,
             expires_at: asked.after(lifetime).wall(),
             lasting: granted.refresh_token.is_some(),
         })
+    }
+
+    /// The chain, with what is configured at this moment. A file that cannot be read says nothing.
+    async fn chain_now(&self) -> Chain {
+        let grant = Arc::clone(&self.grant);
+        let first = tokio::task::spawn_blocking(move || grant.first_refresh_token().ok().flatten()).await;
+        Chain { first: first.ok().flatten().map(|first| first.fingerprint()), ..self.chain.clone() }
     }
 
     async fn revoke(&self, token: &Secret, kind: TokenKind) -> Result<Revoked, crate::oauth::Failure> {

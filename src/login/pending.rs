@@ -27,9 +27,10 @@ pub(super) async fn set_aside(account: &Account, request: &AuthorizationRequest)
     account.store.lock(&place(account)).await?.save_alone(record).await
 }
 
-/// The login that waits for `account`, unless it is too old. One that began with another recipe lies elsewhere.
+/// The login that waits for `account`, unless it is too old or began with another recipe.
 pub(super) async fn look(account: &Account) -> Result<Option<(AuthorizationRequest, Pending)>, StoreError> {
     let record = account.store.load(&place(account)).await?;
+    let record = record.filter(|record| record.recipe == account.chain.identity.recipe);
     let record = record.filter(|record| record.remaining(account.clock.now().wall()).is_some());
     let text = record.and_then(|record| record.access_token);
     let found = text.and_then(|text| Some((AuthorizationRequest::taken_up(&text)?, text)));

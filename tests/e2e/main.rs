@@ -23,6 +23,7 @@ mod login_device;
 mod login_issuer;
 mod login_listener;
 mod login_required;
+mod login_store;
 mod login_terminal;
 mod logs;
 mod memory;
