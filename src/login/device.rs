@@ -2,9 +2,11 @@
 //!
 //! Knows when to ask and when to give up. Does not know what is asked (`oauth::grant::device_code`).
 
+use std::time::Duration;
+
 use super::{Account, LoggedIn, LoginError};
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Moment},
     oauth::{
         Login,
         grant::device_code::{DeviceAuthorization, Polled},
@@ -51,11 +53,11 @@ impl Device {
         let Self { account, mut authorization } = self;
         let Some(Login::Device(device)) = account.grant.login() else { return Err(LoginError::NoPerson) };
         loop {
-            let next = account.clock.now().after(authorization.interval);
-            if account.clock.now().until(authorization.expires).is_zero() {
+            let Some(next) = next(account.clock.now(), authorization.interval, authorization.expires) else {
+                account.clock.sleep_until(authorization.expires).await;
                 return Err(LoginError::TooLate);
-            }
-            account.clock.sleep_until(next.min(authorization.expires)).await;
+            };
+            account.clock.sleep_until(next).await;
             let asked = account.clock.now();
             match device.poll(&mut authorization).await {
                 Polled::Pending => {}
@@ -70,5 +72,26 @@ impl Device {
                 Polled::Failed(failure) => return Err(LoginError::Failed(failure)),
             }
         }
+    }
+}
+
+/// When to ask next; `None` where the code expires before: asking any earlier is asking too often (RFC 8628 section 3.5).
+fn next(now: Moment, interval: Duration, expires: Deadline) -> Option<Deadline> {
+    (interval < now.until(expires)).then(|| now.after(interval))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn r137_nobody_is_asked_before_the_interval_is_over_also_where_the_code_expires_then() {
+        let now = Clock::system().now();
+        let (interval, expires) = (Duration::from_secs(5), now.after(Duration::from_secs(12)));
+        let first = next(now, interval, expires);
+        assert_eq!(first, Some(now.after(interval)));
+        assert_eq!(next(now, Duration::from_secs(12), expires), None);
+        assert_eq!(next(now, Duration::from_secs(60), expires), None, "grown by slow_down");
     }
 }
