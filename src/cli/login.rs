@@ -252,8 +252,10 @@ impl Session<'_> {
 }
 
 fn welcome(name: &str, logged_in: &LoggedIn) -> String {
-    // The server's words, in which a terminal is to read no orders.
-    let scope = logged_in.scope.as_deref().map(|scope| scope.replace(char::is_control, ""));
+    // The server's words, of which a terminal shows what a scope may hold (RFC 6749 section 3.3): neither orders to it nor
+    // letters that turn a line round.
+    let of_a_scope = |letter: &char| matches!(letter, ' ' | '!' | '#'..='[' | ']'..='~');
+    let scope = logged_in.scope.as_deref().map(|scope| scope.chars().filter(of_a_scope).collect::<String>());
     let scope = scope.filter(|scope| !scope.is_empty());
     let scope = scope.map(|scope| format!(", for {scope}")).unwrap_or_default();
     let until = jiff::Timestamp::try_from(logged_in.expires_at)
@@ -271,4 +273,18 @@ fn welcome(name: &str, logged_in: &LoggedIn) -> String {
 
 fn minutes(span: Duration) -> String {
     format!("{} minutes", span.as_secs() / 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_scope_steers_no_terminal() {
+        let scope = Some("read:a\u{1b}[2J \u{202e}b\r\n".to_owned());
+        let logged_in = LoggedIn { scope, expires_at: SystemTime::UNIX_EPOCH, lasting: true };
+        assert!(welcome("shop", &logged_in).starts_with("Logged in: shop, for read:a[2J b. "));
+    }
 }
