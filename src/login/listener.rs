@@ -5,7 +5,7 @@
 
 use std::{
     convert::Infallible,
-    io,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     pin::pin,
     sync::Arc,
@@ -63,10 +63,16 @@ pub(super) struct Open {
 }
 
 /// A browser's return, which waits for its page.
-#[derive(Debug)]
 pub(super) struct Visit {
     pub(super) query: String,
     pub(super) page: oneshot::Sender<Page>,
+}
+
+impl fmt::Debug for Visit {
+    /// Without the query, which holds the code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").finish_non_exhaustive()
+    }
 }
 
 impl Listener {

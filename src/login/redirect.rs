@@ -3,7 +3,7 @@
 //! Knows that one good return ends the wait, after its code was redeemed, and that no other return does. Does not know sockets
 //! (`listener`), and judges nothing itself (`oauth::authorization`).
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{convert::Infallible, fmt, future::pending, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +27,6 @@ pub struct Redirect {
 }
 
 /// What a person pasted while the browser was waited for: it may run on another machine, where nobody listens.
-#[derive(Debug)]
 pub struct Pasted {
     /// The address that the browser ended on, or the code in it.
     pub text: String,
@@ -39,6 +38,13 @@ pub struct Pasted {
 struct Returned {
     brought: Result<Code, LoginError>,
     page: Option<oneshot::Sender<Page>>,
+}
+
+impl fmt::Debug for Pasted {
+    /// Without the text, which holds the code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pasted").finish_non_exhaustive()
+    }
 }
 
 impl Redirect {
@@ -146,4 +152,19 @@ async fn turn_away(visits: &mut mpsc::Receiver<Visit>) -> Infallible {
         let _ = visit.page.send(Page::used());
     }
     pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r146_what_a_browser_or_a_person_brings_is_not_shown() {
+        let (page, _) = oneshot::channel();
+        let visit = Visit { query: "code=canary".to_owned(), page };
+        let (refused, _) = oneshot::channel();
+        let pasted = Pasted { text: "canary".to_owned(), refused };
+        let shown = format!("{visit:?} {pasted:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
 }

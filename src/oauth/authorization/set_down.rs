@@ -71,7 +71,7 @@ mod tests {
         };
         let begun = AuthorizationRequest::new(&endpoint, says).unwrap();
         let text = begun.set_down();
-        assert!(!format!("{text:?}").contains(begun.state.expose()), "r146");
+        assert!(!format!("{text:?} {begun:?}").contains(begun.state.expose()), "r146");
         let taken_up = AuthorizationRequest::taken_up(&text).unwrap();
         assert_eq!((taken_up.url(), &taken_up.state), (begun.url(), &begun.state));
         assert_eq!(taken_up.verifier.challenge(), begun.verifier.challenge());
