@@ -262,13 +262,18 @@ impl<'a> Response<'a> {
 /// The query in what a person pasted, where it is more than a code: an address with or without its beginning, or a query.
 fn query_of(text: &str) -> Option<&str> {
     let is_response = |query: &str| says_parameter(query, "code") || says_parameter(query, "error");
-    let is_address =
-        |before: &str, query: &str| before.contains("://") && !is_response(before) || is_response(query);
-    let query = match text.split_once('?').filter(|(before, query)| is_address(before, query)) {
-        Some((_, query)) => query,
-        None if is_response(text) => text,
-        None if text.contains("://") => "",
-        None => return None,
+    let is_url = text.split_once("://").is_some_and(|(scheme, _)| {
+        !scheme.is_empty()
+            && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet))
+    });
+    // What precedes the question mark is an address only if no parameter would be lost with it.
+    let is_address = |before: &str| !LOOKED_AT.iter().any(|name| says_parameter(before, name));
+    let query = match text.split_once('?') {
+        Some((_, query)) if is_url => query,
+        Some((before, query)) if is_address(before) && is_response(query) => query,
+        None if is_url => "",
+        _ if is_response(text) => text,
+        _ => return None,
     };
     Some(query.split('#').next().unwrap_or_default())
 }
@@ -518,6 +523,7 @@ mod tests {
             (format!("https://app.example/cb?code=c-1&state={state}&iss={ISSUER}#_=_"), "c-1"),
             ("127.0.0.1:4711/cb?code=c-1".to_owned(), "c-1"),
             ("https://app.example/#/cb?code=c-1".to_owned(), "c-1"),
+            (format!("state={state}&iss={ISSUER}&code=c?1"), "c?1"),
         ] {
             assert_eq!(request.pasted(&text), code(expected), "{text}");
         }
@@ -544,6 +550,14 @@ mod tests {
             Err(Refused::WrongState)
         );
         assert_eq!(pasted("code=c&state="), Err(Refused::WrongState));
+        // The state is the first parameter: it must not get lost with what precedes it.
+        for address in ["https://a.example/;p=1?", "a.example/;p=1?", "?", ""] {
+            assert_eq!(
+                pasted(&format!("{address}state={others}&code=c")),
+                Err(Refused::WrongState),
+                "{address}"
+            );
+        }
         for text in [format!("code=c&state={ours}"), "code=c&iss=https://evil.example".to_owned()] {
             assert!(matches!(pasted(&text), Err(Refused::WrongIssuer(_))), "{text}");
         }
@@ -569,7 +583,8 @@ mod tests {
             if let Err(refused) = request.pasted(&text) {
                 prop_assert!(!refused.to_string().chars().any(char::is_control));
             }
-            if let Err(refused) = request.judge(&format!("{text}&state={}", state(&request))) {
+            let query = format!("{text}&state={}", state(&request));
+            if let Err(refused) = request.judge(&query) {
                 prop_assert!(!refused.to_string().chars().any(char::is_control));
             }
         }
@@ -578,7 +593,9 @@ mod tests {
         fn r135_another_logins_state_never_gets_a_code(
             before in prop::collection::vec(("(code|state|iss|error|x|%73tate)", "[ -~]{0,20}"), 0..4),
             after in prop::collection::vec(("(code|state|iss|error|x|%63ode)", "[ -~]{0,20}"), 0..4),
-            address in prop_oneof![Just(""), Just("?"), Just("https://app.example/cb?"), Just("127.0.0.1:1/?")],
+            address in prop_oneof![
+                Just(""), Just("?"), Just("https://app.example/cb?"), Just("127.0.0.1:1/?"), Just("a.example/;p=1?"),
+            ],
         ) {
             let (ours, other) = (request(None), request(None));
             let pairs = |pairs: Vec<(String, String)>| -> String {
@@ -586,7 +603,8 @@ mod tests {
             };
             let query = format!("{}code=c&state={}&{}", pairs(before), state(&other), pairs(after));
             prop_assert!(ours.judge(&query).is_err());
-            prop_assert!(ours.pasted(&format!("{address}{query}")).is_err());
+            let pasted = format!("{address}{query}");
+            prop_assert!(ours.pasted(&pasted).is_err());
         }
     }
 }

@@ -296,7 +296,7 @@ mod tests {
                     Ok(read) => {
                         let shown = format!("{}{}", read.user_code, read.verification_uri);
                         let odd = |letter: char| letter.is_control() || letter == '\u{202e}';
-                        prop_assert!(!shown.chars().any(odd));
+                        prop_assert!(!shown.contains(odd));
                         prop_assert!(read.interval >= Duration::from_secs(1));
                     }
                     Err(failure) => prop_assert!(!failure.detail.chars().any(char::is_control)),

@@ -150,7 +150,7 @@ mod tests {
             ("/callback", "http://"),
             ("http://user@127.0.0.1:0/", "user information"),
             ("http://127.0.0.1:65536/", "65535"),
-            ("http://:0/", "host"),
+            ("http://:0/", "a host is needed"),
             ("https://app.example:0/", "port 0"),
             ("https://127.0.0.1:0/", "port 0"),
         ] {
