@@ -17,11 +17,11 @@ use crate::support::{
     start,
 };
 
-const OPEN: &str = "Open the login page (opens in a new tab)";
-const CODE: &str = "Paste the code here at once: it lives for a minute or so.";
+pub(super) const OPEN: &str = "Open the login page (opens in a new tab)";
+pub(super) const CODE: &str = "Paste the code here at once: it lives for a minute or so.";
 
 /// bearward with a token `kitchen` that a person logs in for.
-async fn apicbase(kitchen: &Kitchen, further: &str) -> Running {
+pub(super) async fn apicbase(kitchen: &Kitchen, further: &str) -> Running {
     start(&format!(
         r#"
         store = {{ kind = "memory" }}
@@ -46,7 +46,7 @@ async fn apicbase(kitchen: &Kitchen, further: &str) -> Running {
     ))
 }
 
-async fn opened<'b>(browser: &'b Browser, bearward: &Running) -> Page<'b> {
+pub(super) async fn opened<'b>(browser: &'b Browser, bearward: &Running) -> Page<'b> {
     let page = browser.open(Look::default()).await;
     let admin = bearward.address("admin").expect("it has an admin listener");
     assert_eq!(page.goto(&format!("http://{admin}/")).await, Ok(200));
@@ -57,7 +57,7 @@ async fn opened<'b>(browser: &'b Browser, bearward: &Running) -> Page<'b> {
 }
 
 /// The person allows it on the authorization server's own page.
-async fn allow(tab: &Page<'_>) {
+pub(super) async fn allow(tab: &Page<'_>) {
     tab.fill(label("Login name"), "chef@kitchen.example").await;
     tab.click(role("button", "Allow")).await;
 }

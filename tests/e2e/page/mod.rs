@@ -5,6 +5,7 @@ mod actions;
 mod browser;
 mod events;
 mod login;
+mod reading;
 mod stream;
 
 use std::net::SocketAddr;

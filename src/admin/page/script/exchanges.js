@@ -6,7 +6,8 @@ const MOST_EXCHANGES = 50;
 const exchanges = {
   waiting: [],
   paused: false,
-  seen: new Set(),
+  // How far each worker's numbers are known: whoever listens anew is told again what is still kept.
+  seen: new Map(),
 
   begin() {
     byId("pause").addEventListener("click", () => this.pause(!this.paused));
@@ -14,8 +15,9 @@ const exchanges = {
 
   add(lines) {
     for (const line of lines) {
-      if (this.seen.has(line.id)) continue;
-      this.seen.add(line.id);
+      const [worker, number] = line.id.split("-").map(Number);
+      if (number <= (this.seen.get(worker) ?? -1)) continue;
+      this.seen.set(worker, number);
       this.waiting.push(line);
     }
     this.waiting.splice(0, Math.max(0, this.waiting.length - MOST_EXCHANGES));
@@ -40,10 +42,7 @@ const exchanges = {
     const begun = rows.children.length > 0;
     for (const line of this.waiting) rows.prepend(this.row(line, begun));
     this.waiting = [];
-    while (rows.children.length > MOST_EXCHANGES) {
-      this.seen.delete(rows.lastChild.dataset.id);
-      rows.lastChild.remove();
-    }
+    while (rows.children.length > MOST_EXCHANGES) rows.lastChild.remove();
     const any = rows.children.length > 0;
     byId("exchange-table").hidden = !any;
     byId("no-exchanges").hidden = any;

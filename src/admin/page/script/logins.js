@@ -8,20 +8,23 @@ function over(login) {
 class LoginPanel {
   constructor(name) {
     this.name = name;
-    this.node = element("div", { class: "login", role: "group", "aria-label": "Login for " + name, hidden: true });
+    this.node = element("div", { class: "login", role: "group", "aria-label": "Login for " + name, tabindex: "-1", hidden: true });
     this.key = "null";
     this.clock = null;
   }
 
-  update(login, card) {
+  update(login, card, focused) {
     const key = JSON.stringify(login);
     if (key === this.key) return;
-    const held = this.node.contains(document.activeElement) || document.activeElement === card.loginButton;
+    const held = this.node.contains(focused) || focused === card.loginButton;
     this.key = key;
     this.clock = null;
     this.node.hidden = login === null;
     this.node.replaceChildren(...(login === null ? [] : this.drawn(login, card)));
-    if (held) (this.node.querySelector("a, button, input") ?? card.loginButton).focus();
+    if (!held) return;
+    // A step with nothing to press holds the focus itself, so that the next one has it too.
+    if (login === null) card.loginButton.focus();
+    else (this.node.querySelector("a, button, input") ?? this.node).focus();
   }
 
   tick(now) {

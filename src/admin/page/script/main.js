@@ -17,6 +17,8 @@ const page = {
   ahead: 0,
   heard: 0,
   gone: null,
+  // When this page last looked at its own clock.
+  looked: 0,
 
   now() {
     return (this.gone ?? Date.now()) + this.ahead;
@@ -42,9 +44,10 @@ const page = {
     on("snapshot", (snapshot) => this.show(snapshot));
     on("exchanges", (lines) => exchanges.add(lines));
     source.addEventListener("error", () => {
-      this.goes();
       // A refusal ends it for good; an end of the connection does not.
-      if (source.readyState === EventSource.CLOSED) this.later();
+      const refused = source.readyState === EventSource.CLOSED;
+      this.goes(refused);
+      if (refused) this.later();
     });
   },
 
@@ -65,16 +68,17 @@ const page = {
     if (back) announce("bearward is back");
   },
 
-  goes() {
-    if (this.gone !== null) return;
+  // `refused`: it answers, but will not tell this page more.
+  goes(refused = false) {
+    if (this.gone !== null && this.refused === refused) return;
     this.lives = false;
-    this.gone = Date.now();
+    this.gone ??= Date.now();
+    this.refused = refused;
     document.body.classList.add("gone");
     const since = clockTime(this.now());
-    const words = this.snapshot
-      ? `bearward does not answer since ${since}. What is below is from then, and the clocks stand still. Trying again…`
-      : "bearward does not answer. Trying again…";
-    say(byId("gone"), words);
+    const what = refused ? "bearward is watched by as many pages as it can serve; close one of them" : "bearward does not answer";
+    const below = this.snapshot ? ` What is below is from ${since}, and the clocks stand still.` : "";
+    say(byId("gone"), `${what}${below && !refused ? " since " + since : ""}.${below} Trying again…`);
     byId("gone").hidden = false;
     this.overall();
     this.buttons();
@@ -127,7 +131,7 @@ const page = {
   },
 
   summary() {
-    if (this.gone !== null) return ["bad", "bearward is gone"];
+    if (this.gone !== null) return ["bad", this.refused ? "No place to watch" : "bearward is gone"];
     if (!this.snapshot) return ["quiet", "Connecting…"];
     const { tokens, upstreams, stopping } = this.snapshot;
     if (stopping) return ["warn", "bearward is stopping"];
@@ -144,6 +148,10 @@ const page = {
   },
 
   everySecond() {
+    const now = performance.now();
+    // It was this page that stood still (a frozen tab, a machine asleep): what came meanwhile is read after this.
+    if (now - this.looked > SILENCE) this.heard = Math.max(this.heard, now - COME_BACK);
+    this.looked = now;
     if (this.lives && performance.now() - this.heard > SILENCE) {
       this.goes();
       this.listen();

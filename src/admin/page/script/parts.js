@@ -49,8 +49,12 @@ function button(label, about, press, kind = "") {
 function announce(words) {
   const live = byId("announce");
   live.textContent = "";
-  setTimeout(() => { live.textContent = words; }, 60);
+  announce.waiting.push(words);
+  clearTimeout(announce.timer);
+  // What happens at once is said in one go: a second text in the place of the first would be all that is heard.
+  announce.timer = setTimeout(() => { live.textContent = announce.waiting.splice(0).join(" "); }, 60);
 }
+announce.waiting = [];
 
 function copyButton(text, about) {
   const made = element("button", { type: "button" }, "Copy", hidden(" " + about));

@@ -67,6 +67,8 @@ class TokenCard {
   }
 
   update(token, actions) {
+    // Before anything is hidden or replaced: what holds the focus then loses it.
+    const focused = document.activeElement;
     const state = stateOf(token);
     const kind = token.last_error !== null && state.kind !== "bad" ? "warn" : state.kind;
     mark(this.node, "data-kind", kind);
@@ -89,7 +91,7 @@ class TokenCard {
     this.advice.hidden = !advice;
     say(this.advice, advice);
     this.showButtons(token, actions);
-    this.login.update(token.login, this);
+    this.login.update(token.login, this, focused);
     this.tick();
   }
 
@@ -119,12 +121,13 @@ class TokenCard {
   tick() {
     const [token, now] = [this.token, page.now()];
     this.ring.show(token, now);
-    this.timeFact(this.refresh, token.refresh_at, now, token.next_try !== null ? "Next try" : "Refresh");
-    this.timeFact(this.expiry, token.expires_at, now, "Expires");
+    this.timeFact(this.refresh, token.refresh_at, now, token.next_try !== null ? "Next try" : "Refresh", "due now");
+    const over = token.expires_at !== null && token.expires_at <= now;
+    this.timeFact(this.expiry, token.expires_at, now, over ? "Expired" : "Expires", over ? span(now - token.expires_at) + " ago" : "");
     this.login.tick(now);
   }
 
-  timeFact(fact, at, now, name) {
+  timeFact(fact, at, now, name, past) {
     fact.term.hidden = fact.value.hidden = at === null;
     if (at === null) return;
     say(fact.term, name);
@@ -132,7 +135,7 @@ class TokenCard {
       fact.shown = { left: element("span", { class: "clock" }), at: element("time", { class: "at" }) };
       fact.value.append(fact.shown.left, " ", fact.shown.at);
     }
-    say(fact.shown.left, at > now ? "in " + span(at - now) : "due now");
+    say(fact.shown.left, at > now ? "in " + span(at - now) : past);
     timeOf(fact.shown.at, at);
   }
 }

@@ -41,10 +41,12 @@ class UpstreamCard {
 
   tick() {
     const now = page.now();
+    // A clock that was set back, or a counter that began anew, says nothing of a rate.
+    const last = this.history.at(-1);
+    if (last && (now < last.at || this.upstream.requests < last.requests)) this.history = [];
     this.history.push({ at: now, requests: this.upstream.requests });
     while (this.history.length > 2 && this.history[1].at <= now - RATE_OVER) this.history.shift();
     const first = this.history[0];
-    if (this.upstream.requests < first.requests) this.history = [];
     const over = (now - first.at) / 1000;
     const rate = over > 0.9 ? (this.upstream.requests - first.requests) / over : null;
     say(this.rate, rate === null ? "–" : rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en"));
