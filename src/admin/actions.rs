@@ -55,6 +55,10 @@ pub(super) fn refused(from: From) -> Option<&'static str> {
             "This admin listener can be reached from other machines, so the page only shows. Log in with \
              `bearward login` in a terminal, or set [admin] listen to 127.0.0.1.",
         ),
+        From::AnotherName => Some(
+            "This page was asked for by a name of allow_hosts, under which others may come too, so it only shows. Open it by \
+             the listener's own loopback address, or log in with `bearward login` in a terminal.",
+        ),
         From::UnixSocket => {
             Some("The admin listener is a Unix socket; log in with `bearward login` in a terminal.")
         }
@@ -85,6 +89,9 @@ pub(super) fn answer(
             "the configuration has no token of this name; it may have been reloaded",
         );
     };
+    if admin.stopping.get() {
+        return problem(StatusCode::CONFLICT, "Not now", "bearward is stopping");
+    }
     match act(admin, token, action.verb, form.code) {
         Ok(detail) => {
             let done = serde_json::json!({ "detail": detail });
@@ -167,7 +174,7 @@ fn act(admin: &Admin, token: &SeenToken, verb: Verb, code: Option<Secret>) -> Re
             Ok("the code is being redeemed".to_owned())
         }
         Verb::Cancel => {
-            admin.logins.cancel(&token.name);
+            admin.logins.cancel(&token.name).map_err(words)?;
             Ok("nothing is under way any more".to_owned())
         }
     }
@@ -177,6 +184,7 @@ fn words(conflict: Conflict) -> String {
     let words = match conflict {
         Conflict::UnderWay => "a login is under way already; go on with it, or cancel it first",
         Conflict::NoCodeWanted => "no code is waited for; begin the login again",
+        Conflict::Redeeming => "the code is being redeemed; what it brings is kept",
     };
     words.to_owned()
 }

@@ -12,20 +12,23 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::{
-    sync::{oneshot, watch},
-    task::spawn_local,
+use tokio::sync::{mpsc, watch};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
 };
-use tokio_util::{sync::CancellationToken, sync::DropGuard};
 
 use super::{Seen, snapshot::milliseconds};
 use crate::{
-    login::{Account, Begun, LoggedIn, LoginError},
+    login::{Account, Begun, LoggedIn, LoginError, Paste},
     secret::Secret,
+    token::login::Chain,
 };
 
 /// How long a code is waited for that a person shall paste.
 const PASTE_WITHIN: Duration = Duration::from_secs(15 * 60);
+/// How long a code that is being redeemed may take when bearward stops: a token request's own limit.
+const LAST_REDEMPTION: Duration = Duration::from_secs(30);
 
 /// The logins of every token.
 #[derive(Clone, Debug)]
@@ -36,14 +39,17 @@ struct Course {
     of: RefCell<BTreeMap<Arc<str>, Login>>,
     begun: Cell<u64>,
     changed: watch::Sender<()>,
+    tasks: TaskTracker,
 }
 
 #[derive(Debug)]
 struct Login {
     /// Tells it from one that took its place.
     number: u64,
+    /// Whose it is. What a reload makes of the name may be another's.
+    chain: Chain,
     shown: Shown,
-    code: Option<oneshot::Sender<Secret>>,
+    codes: mpsc::Sender<Secret>,
     /// Dropped, it ends the task.
     _ends_it: DropGuard,
 }
@@ -57,7 +63,11 @@ pub(super) enum Shown {
     /// The person opens this; the browser comes back by itself.
     Browser { url: String },
     /// The person opens this and brings back a code.
-    Paste { url: String },
+    Paste {
+        url: String,
+        /// Why the last one was not taken.
+        refused: Option<String>,
+    },
     /// The code is being redeemed.
     Redeeming,
     /// The person enters a code elsewhere.
@@ -81,11 +91,18 @@ pub(super) enum Conflict {
     UnderWay,
     /// None is under way, or it wants no code now.
     NoCodeWanted,
+    /// The code is on its way: what it brings must not be lost.
+    Redeeming,
 }
 
 impl Logins {
     pub(super) fn new(changed: watch::Sender<()>) -> Self {
-        Self(Rc::new(Course { of: RefCell::default(), begun: Cell::new(0), changed }))
+        Self(Rc::new(Course {
+            of: RefCell::default(),
+            begun: Cell::new(0),
+            changed,
+            tasks: TaskTracker::new(),
+        }))
     }
 
     pub(super) fn shown(&self, name: &str) -> Option<Shown> {
@@ -103,14 +120,14 @@ impl Logins {
         }
         let number = self.0.begun.get() + 1;
         self.0.begun.set(number);
-        let (code, pasted) = oneshot::channel();
+        let (codes, pasted) = mpsc::channel(1);
         let ended = CancellationToken::new();
-        let login =
-            Login { number, shown: Shown::Beginning, code: Some(code), _ends_it: ended.clone().drop_guard() };
+        let (chain, shown) = (account.chain.clone(), Shown::Beginning);
+        let login = Login { number, chain, shown, codes, _ends_it: ended.clone().drop_guard() };
         of.insert(name.clone(), login);
         drop(of);
         let mine = Mine { course: self.0.clone(), name: name.clone(), number };
-        spawn_local(async move {
+        self.0.tasks.spawn_local(async move {
             // What ends it also takes it off the list: there is nobody left to tell.
             let _ended = ended.run_until_cancelled(mine.carry(account, pasted)).await;
         });
@@ -123,23 +140,44 @@ impl Logins {
     /// # Errors
     /// Nobody waits for one.
     pub(super) fn paste(&self, name: &str, code: Secret) -> Result<(), Conflict> {
-        let mut of = self.0.of.borrow_mut();
-        let waiting = of.get_mut(name).filter(|login| matches!(login.shown, Shown::Paste { .. }));
-        let sender = waiting.and_then(|login| login.code.take()).ok_or(Conflict::NoCodeWanted)?;
-        sender.send(code).map_err(|_| Conflict::NoCodeWanted)
+        let of = self.0.of.borrow();
+        let waiting = of.get(name).filter(|login| matches!(login.shown, Shown::Paste { .. }));
+        let waiting = waiting.ok_or(Conflict::NoCodeWanted)?;
+        waiting.codes.try_send(code).map_err(|_| Conflict::NoCodeWanted)
     }
 
     /// Ends the one under way, or takes the last one's outcome off the page.
-    pub(super) fn cancel(&self, name: &str) {
-        let gone = self.0.of.borrow_mut().remove(name);
-        drop(gone);
+    ///
+    /// # Errors
+    /// The code is being redeemed.
+    pub(super) fn cancel(&self, name: &str) -> Result<(), Conflict> {
+        let mut of = self.0.of.borrow_mut();
+        if of.get(name).is_some_and(|login| login.shown == Shown::Redeeming) {
+            return Err(Conflict::Redeeming);
+        }
+        of.remove(name);
+        drop(of);
         self.0.tell();
+        Ok(())
     }
 
-    /// Ends those of tokens that are not there any more.
+    /// Ends those of tokens that are not there any more, or are another's now. A code that is being redeemed is not given up:
+    /// what it brings goes into the store all the same.
     pub(super) fn keep_only(&self, seen: &Seen) {
-        let there = |name: &Arc<str>| seen.tokens.iter().any(|token| token.name == *name);
-        self.0.of.borrow_mut().retain(|name, _| there(name));
+        let there = |name: &Arc<str>, login: &Login| {
+            let token = seen.tokens.iter().find(|token| token.name == *name);
+            let account = token.and_then(|token| token.account.as_ref());
+            account.is_some_and(|account| account.chain.identity == login.chain.identity)
+        };
+        self.0.of.borrow_mut().retain(|name, login| login.shown == Shown::Redeeming || there(name, login));
+    }
+
+    /// Returns when no code is being redeemed any more, or that takes too long. After [`Logins::keep_only`] of nothing.
+    pub(super) async fn ended(&self) {
+        self.0.tasks.close();
+        if tokio::time::timeout(LAST_REDEMPTION, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("a login under way did not end in time");
+        }
     }
 }
 
@@ -157,7 +195,7 @@ struct Mine {
 }
 
 impl Mine {
-    async fn carry(&self, account: Account, pasted: oneshot::Receiver<Secret>) {
+    async fn carry(&self, account: Account, pasted: mpsc::Receiver<Secret>) {
         let shown = match self.through(&account, pasted).await {
             Ok(LoggedIn { scope, expires_at, lasting }) => {
                 tracing::info!(token = &*self.name, "a person logged in on the page");
@@ -174,7 +212,7 @@ impl Mine {
     async fn through(
         &self,
         account: &Account,
-        pasted: oneshot::Receiver<Secret>,
+        pasted: mpsc::Receiver<Secret>,
     ) -> Result<LoggedIn, LoginError> {
         match account.begin().await? {
             Begun::Redirect(redirect) => {
@@ -182,10 +220,8 @@ impl Mine {
                 redirect.finish().await
             }
             Begun::Paste(paste) => {
-                self.show(Shown::Paste { url: paste.url().to_owned() });
-                let Ok(Ok(code)) = tokio::time::timeout(PASTE_WITHIN, pasted).await else {
-                    return Err(LoginError::TooLate);
-                };
+                let code = tokio::time::timeout(PASTE_WITHIN, self.code_for(&paste, pasted)).await;
+                let code = code.ok().flatten().ok_or(LoginError::TooLate)?;
                 self.show(Shown::Redeeming);
                 #[expect(clippy::disallowed_methods, reason = "the code goes to the token endpoint")]
                 let code = code.expose();
@@ -199,6 +235,24 @@ impl Mine {
                     expires_at: milliseconds(device.expires().wall()),
                 });
                 device.finish().await
+            }
+        }
+    }
+
+    /// The first that can be redeemed: a typing error, or what belongs to another login, costs nothing.
+    async fn code_for(&self, paste: &Paste, mut pasted: mpsc::Receiver<Secret>) -> Option<Secret> {
+        let mut refused = None;
+        loop {
+            self.show(Shown::Paste { url: paste.url().to_owned(), refused });
+            let code = pasted.recv().await?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "what was pasted is read; words of a refusal hold none of it"
+            )]
+            let judged = paste.check(code.expose());
+            match judged {
+                Ok(()) => return Some(code),
+                Err(why) => refused = Some(why.to_string()),
             }
         }
     }

@@ -83,6 +83,8 @@ pub enum From {
     Here,
     /// A listener, or a peer, that is not loopback.
     Elsewhere,
+    /// This machine, but by a name of `allow_hosts`: a proxy may stand in front, and anybody behind it.
+    AnotherName,
     /// A Unix socket, which no browser opens.
     UnixSocket,
 }
@@ -149,12 +151,17 @@ impl Admin {
         self.changed.send_replace(());
     }
 
-    /// Tells who watches that bearward is stopping, and ends logins under way.
+    /// Tells who watches that bearward is stopping, and ends logins that wait for a person.
     pub fn stop(&self) {
         self.stopping.set(true);
         self.told.take();
         self.logins.keep_only(&Seen::default());
         self.changed.send_replace(());
+    }
+
+    /// Returns when what logins have spent codes for is kept. After [`Admin::stop`].
+    pub async fn logins_ended(&self) {
+        self.logins.ended().await;
     }
 
     /// Returns when nobody watches any more.

@@ -17,7 +17,7 @@ use crate::{
     config::{Listen, Listener},
     ingress::{
         accept::{Terms, accept},
-        admission::{Admission, Refusal},
+        admission::{self, Admission, Refusal},
         connection::Limits,
         door::refuse,
         listen::{Ends, Unstarted},
@@ -72,7 +72,7 @@ pub(super) fn serve(
     let inside = admin.clone();
     let accepting = accept(socket.start()?, terms, move |request, ends: Option<Ends>| {
         let (admission, admin, drain) = (admitted.borrow().clone(), inside.clone(), drain.clone());
-        let from = from(for_this_machine, ends);
+        let from = from(for_this_machine, ends, &request);
         async move {
             let local = ends.map(|ends| ends.local);
             match admission.admit(request.uri(), request.headers(), local) {
@@ -93,11 +93,15 @@ pub(super) fn serve(
     }))
 }
 
-fn from(for_this_machine: bool, ends: Option<Ends>) -> From {
+fn from<B>(for_this_machine: bool, ends: Option<Ends>, request: &Request<B>) -> From {
     let Some(Ends { local, peer }) = ends else { return From::UnixSocket };
     // A loopback address alone does not say so: with route_localnet, Linux takes packets for it from neighbours.
     let here = for_this_machine && [local, peer].iter().all(|end| end.ip().to_canonical().is_loopback());
-    if here { From::Here } else { From::Elsewhere }
+    match here {
+        true if admission::is_loopback(request.headers()) => From::Here,
+        true => From::AnotherName,
+        false => From::Elsewhere,
+    }
 }
 
 /// A link on a page of another site may lead a person to the page: a top-level navigation tells that site nothing, and

@@ -355,6 +355,7 @@ impl Control {
             tracing::error!("a worker ended by a panic");
         }
         self.sources.stop().await;
+        self.page.logins_ended().await;
         if let Some(admin) = self.admin.take() {
             admin.close().await;
         }

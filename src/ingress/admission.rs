@@ -92,6 +92,11 @@ impl Admission {
     }
 }
 
+/// Whether the one valid Host is a loopback name or address, whatever else is allowed.
+pub fn is_loopback(fields: &HeaderMap) -> bool {
+    the_host(fields).is_ok_and(|host| Admission::default().knows(&host, None))
+}
+
 /// The one valid Host (RFC 9112 section 3.2: missing, several or invalid is a bad request).
 fn the_host(fields: &HeaderMap) -> Result<Authority, Refusal> {
     let mut hosts = fields.get_all(HOST).iter();

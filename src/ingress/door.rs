@@ -36,7 +36,7 @@ impl Door {
         if !tunnel && let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {
             let refused = refuse(refusal);
             refused.log();
-            return refused.into_response();
+            return self.worker.refused(&request, refused);
         }
         // RefCells of a route are borrowed only between two awaits and hold nothing half-made.
         let answer = AssertUnwindSafe(exchange(&self.entry, &self.worker, request)).catch_unwind().await;

@@ -65,6 +65,18 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
 }
 
 impl Worker {
+    /// The answer to a request that may not come in; somebody who looks sees it too.
+    pub fn refused<B>(&self, request: &Request<B>, why: Failure) -> Response<ResponseBody> {
+        let response = why.into_response();
+        if let Some(ring) = &self.seen {
+            let (at, method, path) =
+                (self.clock.now().wall(), request.method().as_str(), request.uri().path());
+            let (status, took) = (response.status().as_u16(), Duration::ZERO);
+            ring.record(Ended { at, method, path, upstream: None, status, took, replayed: false });
+        }
+        response
+    }
+
     /// Keeps what became of a request where somebody can look at it, and says how long its answer's head took.
     fn record(
         &self,

@@ -147,3 +147,21 @@ async fn r021_a_listener_that_others_can_reach_only_shows_and_says_why() {
     assert_eq!(world.server.counts().token_requests, 1);
     world.bearward.stop().await;
 }
+
+/// A proxy on this machine may serve that name to anybody, and comes from a loopback address like a person's browser.
+#[tokio::test]
+async fn r021_under_a_name_of_allow_hosts_the_page_only_shows() {
+    let world = World::with("admin = { listen = \"127.0.0.1:0\", allow_hosts = [\"bear.example\"] }").await;
+    assert_eq!(ask(&mut application(&world.bearward, "api"), "/orders").await.status(), 200);
+    let form = format!("form_token={}", world.form_token().await);
+    let port = world.admin().port();
+    for (host, pressed) in
+        [("bear.example", false), ("10.1.2.3", false), ("localhost", true), ("bear.localhost", true)]
+    {
+        let (host, origin) = (format!("{host}:{port}"), format!("http://{host}:{port}"));
+        assert_eq!(world.ask("GET", "/", &[("host", &host)], "").await.status(), 200, "{host}");
+        let answer = press(&world, REFRESH, &[("host", &host), ("origin", &origin)], &form).await;
+        assert_eq!(answer.status() != 403, pressed, "{host}: {answer:?}");
+    }
+    world.bearward.stop().await;
+}

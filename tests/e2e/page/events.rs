@@ -111,6 +111,23 @@ async fn a_request_that_belongs_to_no_upstream_is_seen_too() {
 }
 
 #[tokio::test]
+async fn r002_r023_what_may_not_come_in_is_seen_too() {
+    let world = World::new().await;
+    let mut own = application(&world.bearward, "api");
+    for (name, value, status) in [("host", "rebound.example", 421), ("origin", "https://evil.example", 403)] {
+        let request = Request::get("/orders/?key=in-a-query").header(name, value);
+        assert_eq!(own.send(request.body(bytes::Bytes::new()).unwrap()).await.unwrap().status(), status);
+    }
+    let mut events = Stream::open(world.admin(), None).await;
+    let lines = events.until("exchanges", |lines| lines.as_array().unwrap().len() == 2).await.data;
+    for (line, status) in lines.as_array().unwrap().iter().zip([421, 403]) {
+        assert_eq!((&line["path"], &line["status"]), (&"/orders/".into(), &status.into()), "{lines}");
+        assert!(line["upstream"].is_null(), "it went nowhere: {lines}");
+    }
+    world.bearward.stop().await;
+}
+
+#[tokio::test]
 async fn silence_is_broken_every_second() {
     let world = World::new().await;
     let mut events = Stream::open(world.admin(), None).await;

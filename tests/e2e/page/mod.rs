@@ -7,6 +7,7 @@ mod events;
 mod login;
 mod reading;
 mod stream;
+mod under_way;
 
 use std::net::SocketAddr;
 

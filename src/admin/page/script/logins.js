@@ -24,7 +24,7 @@ class LoginPanel {
     if (!held) return;
     // A step with nothing to press holds the focus itself, so that the next one has it too.
     if (login === null) card.loginButton.focus();
-    else (this.node.querySelector("a, button, input") ?? this.node).focus();
+    else (this.node.querySelector("[autofocus]") ?? this.node.querySelector("a, button, input") ?? this.node).focus();
   }
 
   tick(now) {
@@ -72,9 +72,15 @@ class LoginPanel {
       input.value = "";
       if (code) await card.act("login/code", { code });
     });
+    const refused = login.refused === null ? null : element("p", { class: "refused", id: input.id + "-refused" }, "Not taken: " + login.refused);
+    if (refused) {
+      input.setAttribute("aria-describedby", refused.id);
+      input.setAttribute("aria-invalid", "true");
+      input.setAttribute("autofocus", "");
+    }
     return element("ol", {},
       element("li", {}, element("span", {}, "Log in on the authorization server's page. It shows a code at the end."), link(login.url, "Open the login page")),
-      element("li", {}, element("label", { for: input.id }, "Paste the code here at once: it lives for a minute or so."), form));
+      element("li", {}, element("label", { for: input.id }, "Paste the code here at once: it lives for a minute or so."), refused, form));
   }
 
   device(login) {
