@@ -120,7 +120,7 @@ impl<'a> Token<'a> {
             obtained_at: at(|now| now.obtained_at),
             refresh_at: at(|now| now.refresh_at),
             next_try: at(|now| now.next_try),
-            expires_at: at(|now| now.expires_at),
+            expires_at: at(Status::known_end),
             generation: now.map_or(0, |now| now.generation),
             scope: now.and_then(|now| now.scope.clone()),
             last_error: now.and_then(|now| now.last_error.clone()),

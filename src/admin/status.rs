@@ -96,7 +96,7 @@ pub(super) fn of_subjects(subjects: &Subjects) -> (Option<token::Status>, usize)
 fn shown(now: token::Status, subjects: Option<usize>) -> Token {
     Token {
         state: word(now.state),
-        expires_at: now.expires_at.map(rfc3339),
+        expires_at: now.known_end().map(rfc3339),
         refresh_at: now.refresh_at.map(rfc3339),
         generation: now.generation,
         scope: now.scope,

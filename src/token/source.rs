@@ -257,3 +257,11 @@ pub struct Status {
     /// The last failure's words, until a success.
     pub last_error: Option<String>,
 }
+
+impl Status {
+    /// When the token expires, where anybody said so: a static one without an `exp` is held until its file changes, and no
+    /// date of ours is its end.
+    pub fn known_end(&self) -> Option<SystemTime> {
+        self.expires_at.filter(|_| self.lifetime != Some(schedule::STATIC_LIFETIME))
+    }
+}

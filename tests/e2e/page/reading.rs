@@ -6,6 +6,8 @@ use super::{World, login};
 use crate::support::{
     application, ask,
     browser::{Browser, Look, css, label, role},
+    outside::{json, look},
+    start,
 };
 
 async fn opened<'b>(browser: &'b Browser, world: &World) -> crate::support::browser::Page<'b> {
@@ -145,5 +147,44 @@ async fn a_card_of_an_expired_token_does_not_call_its_expiry_due() {
         .await;
     let facts = facts.as_str().expect("text");
     assert!(facts.contains("Expired") && facts.contains("1:30 ago") && !facts.contains("due now"), "{facts}");
+    world.bearward.stop().await;
+}
+
+#[tokio::test]
+async fn a_static_token_has_no_expiry_that_somebody_would_wait_for() {
+    let Some(browser) = Browser::start().await else { return };
+    let bearward = start(
+        "store = { kind = \"memory\" }\nadmin = { listen = \"127.0.0.1:0\" }\n\
+         tokens.fixed = { grant_type = \"static\", access_token = \"a-fixed-one\" }",
+    );
+    let admin = bearward.address("admin").unwrap();
+    let page = browser.open(Look::default()).await;
+    assert_eq!(page.goto(&format!("http://{admin}/")).await, Ok(200));
+    page.sees("Valid").await;
+    let card = page.text_of(css("#tokens .card")).await;
+    assert!(card.contains("no expiry") && !card.contains("Expires"), "{card}");
+    let status = json(&look(admin, "/status").await);
+    assert!(status["tokens"]["fixed"]["expires_at"].is_null(), "{status}");
+    bearward.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_many_tokens_is_one_line_and_a_far_day_fits_a_small_screen() {
+    let Some(browser) = Browser::start().await else { return };
+    let world = World::new().await;
+    assert_eq!(ask(&mut application(&world.bearward, "api"), "/").await.status(), 200);
+    let page = browser.open(Look { width: 320, height: 600, ..Look::default() }).await;
+    assert_eq!(page.goto(&format!("http://{}/", world.admin())).await, Ok(200));
+    page.sees("Valid").await;
+    let many = page
+        .evaluate(
+            "(() => { const { snapshot } = page; const tokens = Array.from({ length: 20 }, (_, at) => ({ ...snapshot.tokens[0], \
+             name: 'token' + at, last_error: 'down', expires_at: page.now() + 20 * 86400e3 })); \
+             page.show({ ...snapshot, tokens }); const { scrollWidth, clientWidth } = document.documentElement; \
+             return [byId('overall').innerText, scrollWidth <= clientWidth]; })()",
+        )
+        .await;
+    assert_eq!(many[0].as_str().map(str::trim), Some("token0, token1 and 18 more: no new token"));
+    assert_eq!(many[1], true, "it scrolls sideways");
     world.bearward.stop().await;
 }

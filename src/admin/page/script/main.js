@@ -140,10 +140,10 @@ const page = {
       ["failed", "bad", "credentials refused"], ["login_required", "warn", "login required"], ["expired", "warn", "expired"],
     ]) {
       const names = tokens.filter((token) => token.state === state).map((token) => token.name);
-      if (names.length) return [kind, `${names.join(", ")}: ${words}`];
+      if (names.length) return [kind, `${few(names)}: ${words}`];
     }
     const troubled = tokens.filter((token) => token.last_error !== null).map((token) => token.name);
-    if (troubled.length) return ["warn", `${troubled.join(", ")}: no new token`];
+    if (troubled.length) return ["warn", `${few(troubled)}: no new token`];
     return ["good", "All is well"];
   },
 
@@ -163,6 +163,11 @@ const page = {
     for (const card of this.upstreams.values()) card.tick();
   },
 };
+
+// An outage of one server may be every token's: the line at the top stays one.
+function few(names) {
+  return names.length <= 3 ? names.join(", ") : `${names.slice(0, 2).join(", ")} and ${names.length - 2} more`;
+}
 
 // The tab says it too.
 function badge(kind) {

@@ -164,7 +164,7 @@ class Ring {
     const words = end === null ? "–" : span(end - now).replace(/(\d) /g, "$1");
     say(this.text, words);
     mark(this.text, "font-size", words.length > 5 ? 15 : 18);
-    say(this.below, end === null ? "no token" : "left");
+    say(this.below, end !== null ? "left" : token.state === "valid" ? "no expiry" : "no token");
   }
 }
 
