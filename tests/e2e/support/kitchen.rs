@@ -78,7 +78,10 @@ impl Place {
     pub fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(&self.file).unwrap();
         assert!(text.contains(from), "{from} is not in {text}");
-        fs::write(&self.file, text.replace(from, to)).unwrap();
+        // Whole or not at all: a bearward that runs may be reading it, and an empty file is a configuration too.
+        let aside = self.file.with_extension("new");
+        fs::write(&aside, text.replace(from, to)).unwrap();
+        fs::rename(&aside, &self.file).unwrap();
     }
 
     /// The account, in this process.
