@@ -161,7 +161,18 @@ mod tests {
             (false, ends("127.0.0.1:9901", "127.0.0.1:50000"), From::Elsewhere),
             (true, None, From::UnixSocket),
         ] {
-            assert_eq!(from(for_this_machine, ends), expected, "{for_this_machine} {ends:?}");
+            let asked = |host: &str| {
+                let request = Request::get("/").header("host", host).body(()).unwrap();
+                from(for_this_machine, ends, &request)
+            };
+            for host in ["127.0.0.1:9901", "[::1]:9901", "localhost:9901", "bear.localhost"] {
+                assert_eq!(asked(host), expected, "{for_this_machine} {ends:?} {host}");
+            }
+            // A name of allow_hosts, behind which a proxy of this machine may serve everybody.
+            let expected = if expected == From::Here { From::AnotherName } else { expected };
+            for host in ["bear.example", "10.1.2.3:9901", "localhost.example"] {
+                assert_eq!(asked(host), expected, "{for_this_machine} {ends:?} {host}");
+            }
         }
     }
 }

@@ -155,11 +155,18 @@ impl Account {
         }
     }
 
-    /// Redeems a code at once, for it may live a minute only, and keeps what it brings.
+    /// Redeems a code at once, for it may live a minute only, and keeps what it brings: also where whoever asked waits no
+    /// longer, for the code is spent.
     async fn redeem(&self, request: AuthorizationRequest, code: Code) -> Result<LoggedIn, LoginError> {
-        let asked = self.clock.now();
-        let granted = self.browser()?.redeem(request, code).await.map_err(LoginError::Failed)?;
-        self.keep(granted, asked).await
+        let account = self.clone();
+        let redeemed = tokio::spawn(async move {
+            let asked = account.clock.now();
+            let granted = account.browser()?.redeem(request, code).await.map_err(LoginError::Failed)?;
+            account.keep(granted, asked).await
+        });
+        redeemed
+            .await
+            .unwrap_or_else(|ended| Err(LoginError::Refused(format!("the redemption ended early: {ended}"))))
     }
 
     async fn keep(&self, granted: Granted, asked: Moment) -> Result<LoggedIn, LoginError> {

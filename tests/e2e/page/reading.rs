@@ -188,3 +188,33 @@ async fn an_outage_of_many_tokens_is_one_line_and_a_far_day_fits_a_small_screen(
     assert_eq!(many[1], true, "it scrolls sideways");
     world.bearward.stop().await;
 }
+
+#[tokio::test]
+async fn what_an_authorization_server_says_is_text_and_its_links_lead_to_the_web_only() {
+    let Some(browser) = Browser::start().await else { return };
+    let world = World::new().await;
+    let page = browser.open(Look { width: 320, height: 600, ..Look::default() }).await;
+    assert_eq!(page.goto(&format!("http://{}/", world.admin())).await, Ok(200));
+    page.sees("Valid").await;
+    let opened = "['javascript:hit()', 'JaVaScRiPt:hit()', ' javascript:hit()', 'java\\tscript:hit()', 'data:text/html,x', \
+                  'blob:x', 'file:///etc/passwd', 'vbscript:x', '//evil.example/', '/tokens/api/refresh', '', 'http://'] \
+                  .filter((url) => link(url, 'x').tagName !== 'CODE')";
+    assert_eq!(page.evaluate(opened).await, serde_json::json!([]));
+    let wide = page
+        .evaluate(
+            "(() => { globalThis.hits = 0; globalThis.hit = () => { hits += 1; }; const card = [...page.tokens.values()][0]; \
+             const markup = '<img src=x onerror=hit()><script>hit()</script>' + 'x'.repeat(300); \
+             for (const login of [{ stage: 'device', user_code: markup, url: 'javascript:hit()//' + markup, complete_url: 'javascript:hit()', \
+             expires_at: page.now() + 60e3 }, { stage: 'paste', url: 'javascript:hit()', refused: markup }, { stage: 'failed', detail: markup }]) { \
+             card.update({ ...card.token, state: 'login_required', scope: markup, last_error: markup, person: true, login }, true); \
+             const { scrollWidth, clientWidth } = document.documentElement; \
+             if (scrollWidth > clientWidth) return login.stage + ' scrolls sideways'; \
+             if (card.node.querySelector('img, script, a[href^=javascript]')) return login.stage + ' has markup'; } \
+             return null; })()",
+        )
+        .await;
+    assert_eq!(wide, serde_json::Value::Null);
+    assert_eq!(page.evaluate("hits").await, 0);
+    assert_eq!(page.complaints().await, Vec::<String>::new());
+    world.bearward.stop().await;
+}

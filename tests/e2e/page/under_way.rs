@@ -31,7 +31,10 @@ struct Desk {
 
 impl Desk {
     async fn new() -> Self {
-        let place = Place::new(Apicbase::new(), "").await;
+        Self::at(Place::new(Apicbase::new(), "").await).await
+    }
+
+    async fn at(place: Place) -> Self {
         place.edit("[tokens.kitchen]", "[admin]\nlisten = \"127.0.0.1:0\"\n[tokens.kitchen]");
         let bearward = App::start(Config::load(Some(&place.file)).unwrap()).unwrap();
         let admin = bearward.address("admin").unwrap();
@@ -122,6 +125,30 @@ async fn r149_a_code_that_is_being_redeemed_when_bearward_stops_is_not_lost() {
     let stored = desk.place.stored();
     let kept = stored.iter().any(|(_, record)| String::from_utf8_lossy(record).contains("later"));
     assert!(kept, "the refresh token is in the store");
+}
+
+#[tokio::test]
+async fn what_a_spent_code_brings_is_kept_although_the_login_was_cancelled_meanwhile() {
+    let desk = Desk::at(Place::with_redirect().await).await;
+    let mut events = Stream::open(desk.admin, None).await;
+    assert_eq!(desk.press(LOGIN, &[]).await.status(), 202);
+    let login = at(&mut events, "browser").await;
+    let simulator = &desk.place.kitchen.simulator;
+    let granted =
+        json!({ "access_token": "late", "token_type": "Bearer", "expires_in": 60, "refresh_token": "later" });
+    simulator.answer_next_token_request(Answer::json(StatusCode::OK, &granted).after(Duration::from_secs(1)));
+    let person = Person::new();
+    let cancelled = async {
+        until("the code is being redeemed", || simulator.counts().token_requests == 1).await;
+        assert_eq!(desk.press("/tokens/kitchen/login/cancel", &[]).await.status(), 202);
+        events.until("snapshot", |all| all["tokens"][0]["login"].is_null()).await;
+    };
+    // Whether the person's browser is still told does not matter here.
+    let (_told, ()) = tokio::join!(person.allow(login["url"].as_str().unwrap()), cancelled);
+    let kept =
+        || desk.place.stored().iter().any(|(_, record)| String::from_utf8_lossy(record).contains("later"));
+    until("the refresh token is in the store", kept).await;
+    desk.bearward.stop().await;
 }
 
 #[tokio::test]
