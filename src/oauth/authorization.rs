@@ -261,16 +261,15 @@ impl<'a> Response<'a> {
 
 /// The query in what a person pasted, where it is more than a code: an address with or without its beginning, or a query.
 fn query_of(text: &str) -> Option<&str> {
-    let is_response = |query: &str| says_parameter(query, "code") || says_parameter(query, "error");
+    let is_response = |query: &str| LOOKED_AT.iter().any(|name| says_parameter(query, name));
     let is_url = text.split_once("://").is_some_and(|(scheme, _)| {
         !scheme.is_empty()
             && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet))
     });
-    // What precedes the question mark is an address only if no parameter would be lost with it.
-    let is_address = |before: &str| !LOOKED_AT.iter().any(|name| says_parameter(before, name));
     let query = match text.split_once('?') {
         Some((_, query)) if is_url => query,
-        Some((before, query)) if is_address(before) && is_response(query) => query,
+        // What precedes the question mark is an address only if no parameter would be lost with it.
+        Some((before, query)) if !is_response(before) && is_response(query) => query,
         None if is_url => "",
         _ if is_response(text) => text,
         _ => return None,

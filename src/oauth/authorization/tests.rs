@@ -235,6 +235,7 @@ fn r135_what_stands_beside_a_pasted_code_is_checked() {
         Err(Refused::WrongState)
     );
     assert_eq!(pasted("code=c&state="), Err(Refused::WrongState));
+    assert_eq!(pasted(&format!("state={others}&iss=https://a.example/?code=c")), Err(Refused::WrongState));
     // The state is the first parameter: it must not get lost with what precedes it.
     for address in ["https://a.example/;p=1?", "a.example/;p=1?", "?", ""] {
         assert_eq!(pasted(&format!("{address}state={others}&code=c")), Err(Refused::WrongState), "{address}");
