@@ -210,6 +210,11 @@ impl Control {
                 return;
             }
         };
+        if loaded.digest == config::digest(b"") {
+            // Many editors empty a file before they write it.
+            tracing::error!("the configuration file is empty; it was not reloaded, the old one stays");
+            return;
+        }
         let config = loaded.config;
         let sockets = match bind(&config, &self.bound, self.admin.as_ref(), self.workers.len()) {
             Ok(sockets) => sockets,

@@ -282,6 +282,11 @@ pub(super) const TOKEN: &[Key] = &[
         "grant_type = \"authorization_code\": where a person's browser is sent (RFC 6749 section 3.1).",
     ),
     key(
+        "authorization_parameters",
+        Kind::Object,
+        "grant_type = \"authorization_code\": further parameters of the authorization request, such as OpenID's prompt.",
+    ),
+    key(
         "redirect_uri",
         Kind::Url,
         "grant_type = \"authorization_code\": where the browser comes back to. A loopback one is served by the login; port 0 takes a free one. Absent: the person pastes the code.",

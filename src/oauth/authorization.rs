@@ -48,6 +48,8 @@ pub(super) struct Says<'a> {
     pub redirect_uri: Option<String>,
     /// The scope, and the parameter that carries it.
     pub scope: Option<(&'a str, &'a str)>,
+    /// Further parameters, as a query.
+    pub further: &'a str,
     /// Who has to answer, where that is known.
     pub issuer: Option<ExpectedIssuer>,
 }
@@ -206,7 +208,7 @@ pub(super) fn said_already(query: &str) -> Option<&'static str> {
     OURS.iter().copied().find(|name| says_parameter(query, name))
 }
 
-fn says_parameter(query: &str, name: &str) -> bool {
+pub(super) fn says_parameter(query: &str, name: &str) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(own, _)| own == name)
 }
 
@@ -234,6 +236,7 @@ fn url(endpoint: &Uri, says: &Says<'_>, state: &Secret, challenge: &str) -> Resu
     if let Some((name, scope)) = says.scope {
         query.append_pair(name, scope);
     }
+    query.extend_pairs(form_urlencoded::parse(says.further.as_bytes()));
     #[expect(clippy::disallowed_methods, reason = "state goes through the browser and comes back")]
     query.append_pair("state", state.expose());
     query.append_pair("code_challenge", challenge).append_pair("code_challenge_method", pkce::METHOD);

@@ -147,6 +147,24 @@ async fn r148_a_bad_file_is_reported_once_and_changes_nothing_and_a_good_one_nee
     assert_eq!(stage.authorization_server.counts().token_requests, 2);
 }
 
+/// Editors empty a file before they write it, and an empty one would be a valid configuration that closes every port.
+#[tokio::test]
+async fn r148_an_emptied_file_closes_nothing() {
+    let stage = Stage::new().await;
+    stage.write(&stage.numbered(1));
+    let bearward = Process::run(&stage.file);
+    let mut application = Application::new(bearward.address("api").await);
+    assert_eq!(ask(&mut application, "/").await.status(), 200);
+    stage.write("");
+    bearward.signal("HUP");
+    until("it said so", || bearward.log().contains("the configuration file is empty")).await;
+    let mut another = Application::new(bearward.address("api").await);
+    assert!(shows(&ask(&mut another, "/").await, 1));
+    stage.write(&stage.numbered(2));
+    let written = async { while !shows(&ask(&mut another, "/").await, 2) {} };
+    tokio::time::timeout(PATIENCE, written).await.expect("what follows is read");
+}
+
 #[tokio::test]
 async fn r148_an_address_in_use_leaves_the_old_configuration_in_force() {
     let stage = Stage::new().await;

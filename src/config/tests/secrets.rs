@@ -103,6 +103,7 @@ fn key() -> impl Strategy<Value = &'static str> {
         "refresh_token",
         "access_token",
         "parameters",
+        "authorization_parameters",
         "body",
         "headers",
         "secret",

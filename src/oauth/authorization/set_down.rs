@@ -67,6 +67,7 @@ mod tests {
             client_id: "app",
             redirect_uri: Some("http://127.0.0.1:4711/call\"back".to_owned()),
             scope: None,
+            further: "",
             issuer: Some(ExpectedIssuer { identifier: "https://id.example".to_owned(), promised: true }),
         };
         let begun = AuthorizationRequest::new(&endpoint, says).unwrap();

@@ -13,7 +13,7 @@ fn issuer(promised: bool) -> Option<ExpectedIssuer> {
 }
 
 fn request(issuer: Option<ExpectedIssuer>) -> AuthorizationRequest {
-    let says = Says { client_id: "app", redirect_uri: None, scope: None, issuer };
+    let says = Says { client_id: "app", redirect_uri: None, scope: None, further: "", issuer };
     AuthorizationRequest::new(&"https://id.example/authorize".parse().unwrap(), says).unwrap()
 }
 
@@ -37,6 +37,7 @@ fn r134_r135_the_url_says_what_the_rfcs_want_and_nothing_twice() {
         client_id: "a b&c",
         redirect_uri: Some("http://127.0.0.1:4711/callback?x=y".to_owned()),
         scope: Some(("scope", "A B")),
+        further: "",
         issuer: None,
     };
     let endpoint = "https://id.example:8443/oauth/authorize/?prompt=consent&a=%20b".parse().unwrap();
@@ -66,13 +67,18 @@ fn an_endpoints_own_query_stays_whatever_its_end() {
         ("https://id.example/a?b", "https://id.example/a?b&response_type=code&"),
         ("https://id.example/a?b=c&", "https://id.example/a?b=c&response_type=code&"),
     ] {
-        let says = Says { client_id: "app", redirect_uri: None, scope: None, issuer: None };
+        let says = Says { client_id: "app", redirect_uri: None, scope: None, further: "", issuer: None };
         let request = AuthorizationRequest::new(&endpoint.parse().unwrap(), says).unwrap();
         assert!(request.url().starts_with(beginning), "{}", request.url());
     }
     for own in ["client_id=x", "a=b&state=x", "%73tate=x", "user_scope=x"] {
-        let says =
-            Says { client_id: "app", redirect_uri: None, scope: Some(("user_scope", "a")), issuer: None };
+        let says = Says {
+            client_id: "app",
+            redirect_uri: None,
+            scope: Some(("user_scope", "a")),
+            further: "",
+            issuer: None,
+        };
         let endpoint = format!("https://id.example/a?{own}").parse().unwrap();
         let failure = AuthorizationRequest::new(&endpoint, says).unwrap_err();
         assert_eq!(failure.fault, Fault::Refused, "{own}");

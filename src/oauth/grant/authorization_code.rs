@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use super::{Grant, Identity, Start};
 pub use crate::oauth::authorization::{AuthorizationRequest, Code, Refused};
@@ -35,6 +36,8 @@ pub struct AuthorizationCode {
     endpoint: Place,
     /// The query of the authorization endpoint's URL as it is configured: it is sent, and may decide what is granted.
     query: Option<String>,
+    /// Further parameters of the authorization request, as a query; they may decide what is granted, too.
+    further: String,
     client_id: String,
     redirect_uri: Option<RedirectUri>,
     /// A person may have one already.
@@ -45,6 +48,7 @@ pub(super) fn from_keys(keys: &mut dyn Keys) -> Option<Arc<dyn Grant>> {
     let token_endpoint = TokenEndpoint::from_keys(keys);
     let endpoint = Place::from_keys(keys, ENDPOINT);
     let query = query(keys);
+    let further = further(keys, token_endpoint.as_ref());
     let client_id = client_id(keys, token_endpoint.as_ref());
     let redirect_uri = RedirectUri::from_keys(keys);
     let first = keys.secret("refresh_token");
@@ -57,6 +61,7 @@ pub(super) fn from_keys(keys: &mut dyn Keys) -> Option<Arc<dyn Grant>> {
         token_endpoint: token_endpoint?,
         endpoint: endpoint?,
         query: query?,
+        further: further?,
         client_id: client_id?,
         redirect_uri: redirect_uri?,
         first,
@@ -86,7 +91,8 @@ impl AuthorizationCode {
             promised: metadata.authorization_response_iss_parameter_supported,
         });
         let scope = self.token_endpoint.scope().map(|scope| (self.token_endpoint.scope_parameter(), scope));
-        AuthorizationRequest::new(&endpoint, Says { client_id: &self.client_id, redirect_uri, scope, issuer })
+        let says = Says { client_id: &self.client_id, redirect_uri, scope, further: &self.further, issuer };
+        AuthorizationRequest::new(&endpoint, says)
     }
 
     /// Redeems the code that a browser or a person brought for `request`, whose verifier goes with it. It is sent once.
@@ -112,6 +118,8 @@ impl Grant for AuthorizationCode {
         let mut recipe = self.token_endpoint.recipe("authorization_code");
         // Not the redirect URI: it says where the browser comes back to, and nothing of what is granted.
         recipe.part_if("authorization query", self.query.as_deref());
+        recipe
+            .part_if("authorization parameters", Some(&*self.further).filter(|further| !further.is_empty()));
         if let Some(first) = &self.first {
             recipe.first_secret("refresh_token", first);
         }
@@ -169,6 +177,43 @@ fn query(keys: &mut dyn Keys) -> Option<Option<String>> {
     Some(query)
 }
 
+/// `authorization_parameters` as a query: OpenID's `prompt`, an `audience`. No parameter may be there twice (RFC 6749 section
+/// 3.1); `None` where a problem was reported.
+fn further(keys: &mut dyn Keys, token_endpoint: Option<&TokenEndpoint>) -> Option<String> {
+    const KEY: &str = "authorization_parameters";
+    let parameters = keys.object(KEY).unwrap_or_default();
+    let written = keys.text(ENDPOINT).unwrap_or_default();
+    let written = written.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    let scope_parameter = token_endpoint.map(TokenEndpoint::scope_parameter);
+    let mut good = true;
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in &parameters {
+        let ours = authorization::OURS.contains(&name.as_str()) || scope_parameter == Some(name.as_str());
+        if ours || authorization::says_parameter(written, name) {
+            let problem = format!("{name:?} is sent already, and no parameter may be sent twice");
+            keys.wrong(
+                KEY,
+                &problem,
+                "take it out; client_id, scope and redirect_uri have keys of their own",
+            );
+            good = false;
+        } else if name == "response_mode" {
+            let fix = "take it out; the code comes back in the query, or is pasted";
+            keys.wrong(KEY, "\"response_mode\" is not ours to choose", fix);
+            good = false;
+        }
+        match value {
+            Value::String(text) => drop(query.append_pair(name, text)),
+            Value::Number(_) | Value::Bool(_) => drop(query.append_pair(name, &value.to_string())),
+            _ => {
+                keys.wrong(KEY, &format!("{name:?} has to be one value"), "for example prompt = \"consent\"");
+                good = false;
+            }
+        }
+    }
+    good.then(|| query.finish())
+}
+
 /// Needed even where it is not for client authentication (RFC 6749 section 4.1.1).
 pub(super) fn client_id(keys: &mut dyn Keys, token_endpoint: Option<&TokenEndpoint>) -> Option<String> {
     // Client authentication that is wrong has reported what it misses.
@@ -188,7 +233,7 @@ fn scope_parameter(keys: &mut dyn Keys, token_endpoint: Option<&TokenEndpoint>) 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::oauth::testing::{Server, answer, grant, json as granting, problems, start};
@@ -212,6 +257,38 @@ mod tests {
         form_urlencoded::parse(query.as_bytes())
             .find(|(name, _)| name == wanted)
             .map(|(_, value)| value.into_owned())
+    }
+
+    #[tokio::test]
+    async fn further_parameters_go_with_the_browser_and_belong_to_the_identity() {
+        let server = Server::answering::<&str>([]).await;
+        let mut table = table(&server);
+        let plain = grant(table.clone()).identity(None);
+        table["authorization_parameters"] = json!({ "prompt": "consent", "max_age": 60 });
+        let grant = grant(table);
+        let request = login(&*grant).begin(None).await.unwrap();
+        assert_eq!(parameter(&request, "prompt").as_deref(), Some("consent"));
+        assert_eq!(parameter(&request, "max_age").as_deref(), Some("60"));
+        assert_ne!(grant.identity(None).chain, plain.chain);
+        assert!(server.seen().is_empty(), "the token endpoint has no part in it");
+    }
+
+    #[tokio::test]
+    async fn no_further_parameter_is_one_of_the_logins_own() {
+        let server = Server::answering::<&str>([]).await;
+        for further in [
+            json!({ "state": "x" }),
+            json!({ "scope": "x" }),
+            json!({ "audience": "x" }),
+            json!({ "response_mode": "fragment" }),
+            json!({ "prompt": ["login", "consent"] }),
+        ] {
+            let mut table = table(&server);
+            table["authorization_endpoint"] = json!(server.url("/oauth/authorize/?audience=own"));
+            table["authorization_parameters"] = further.clone();
+            let [problem] = &problems(table)[..] else { panic!("one problem: {further}") };
+            assert!(problem.contains("authorization_parameters"), "{problem}");
+        }
     }
 
     fn token() -> Value {
