@@ -221,7 +221,7 @@ impl Session<'_> {
         exit::tell(&format!("On any device, open {} and enter the code {code}", device.verification_uri()));
         exit::print(&format!("{whole}\n"))?;
         if io::stderr().is_terminal()
-            && let Some(picture) = qr::picture(whole)
+            && let Some(picture) = qr::for_terminal(whole)
         {
             exit::tell(&picture);
         }
