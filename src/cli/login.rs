@@ -7,6 +7,7 @@ use std::{
     convert::Infallible,
     future::pending,
     io::{self, IsTerminal},
+    path::Path,
     time::Duration,
 };
 
@@ -37,11 +38,12 @@ pub(super) struct Arguments {
     code: Option<String>,
 }
 
-pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> Result<(), Exit> {
+pub(super) fn run(loaded: &Loaded, arguments: &Arguments, file: Option<&Path>) -> Result<(), Exit> {
     let account = account(loaded, &arguments.name)?;
     let mut login = Session {
         account: &account,
         name: &arguments.name,
+        command: command(&arguments.name, file),
         browser: !arguments.no_browser,
         lines: Lines::default(),
     };
@@ -74,16 +76,22 @@ pub(super) fn account(loaded: &Loaded, name: &str) -> Result<Account, Exit> {
 }
 
 /// How a login that did not succeed ends a command.
-pub(super) fn ended(name: &str, error: &LoginError) -> Exit {
+fn ended(name: &str, command: &str, error: &LoginError) -> Exit {
     match error.remedy() {
-        Remedy::LogIn => {
-            Exit::login_required(format!("not logged in: {error}\nTo log in: bearward login {name}"))
-        }
+        Remedy::LogIn => Exit::login_required(format!("not logged in: {error}\nTo log in: {command}")),
         Remedy::TryLater => Exit::try_again(format!("not logged in: {error}")),
         Remedy::MendThisMachine => Exit::unavailable(format!("not logged in: {error}")),
         Remedy::Reconfigure => Exit::failure(format!("not logged in: {error}")),
         Remedy::Nothing => Exit::usage(format!("{name}: {error}")),
     }
+}
+
+/// This command again, for a shell, on the same configuration.
+fn command(name: &str, file: Option<&Path>) -> String {
+    let file = file
+        .map(|file| format!(" -c '{}'", file.to_string_lossy().replace('\'', "'\\''")))
+        .unwrap_or_default();
+    format!("bearward login {name}{file}")
 }
 
 /// How a question about a token that got no answer ends a command.
@@ -108,6 +116,8 @@ type Ended = Result<LoggedIn, LoginError>;
 struct Session<'a> {
     account: &'a Account,
     name: &'a str,
+    /// What to type for another login.
+    command: String,
     /// Whether the system's browser may be opened.
     browser: bool,
     lines: Lines,
@@ -116,7 +126,8 @@ struct Session<'a> {
 impl Session<'_> {
     async fn run(&mut self) -> Result<LoggedIn, Exit> {
         loop {
-            let begun = self.account.begin().await.map_err(|error| ended(self.name, &error))?;
+            let begun =
+                self.account.begin().await.map_err(|error| ended(self.name, &self.command, &error))?;
             let finished = match begun {
                 Begun::Redirect(redirect) => self.redirect(redirect).await?,
                 Begun::Paste(paste) => self.paste(paste).await?,
@@ -129,26 +140,26 @@ impl Session<'_> {
                     exit::tell(&format!("\nNot logged in: {error}"));
                     exit::tell("Press Enter for a new address (Ctrl-C gives up).");
                     if self.lines.next(PATIENCE).await.is_none() {
-                        return Err(ended(self.name, &error));
+                        return Err(ended(self.name, &self.command, &error));
                     }
                 }
-                Err(error) => return Err(ended(self.name, &error)),
+                Err(error) => return Err(ended(self.name, &self.command, &error)),
             }
         }
     }
 
     /// The end of a login that another process began.
     async fn with_code(&self, code: &str) -> Result<LoggedIn, Exit> {
-        let name = self.name;
-        let paste = self.account.resume().await.map_err(|error| ended(name, &error))?;
+        let (name, command) = (self.name, &self.command);
+        let paste = self.account.resume().await.map_err(|error| ended(name, command, &error))?;
         let paste = paste.ok_or_else(|| {
             Exit::login_required(format!(
                 "no login of {name} waits for a code: none was begun in the last {}, or it was used already. A code belongs \
-                 to the login it was asked for with (PKCE). Begin with: bearward login {name} --no-browser",
+                 to the login it was asked for with (PKCE). Begin with: {command} --no-browser",
                 minutes(PATIENCE)
             ))
         })?;
-        paste.finish(code).await.map_err(|error| ended(name, &error))
+        paste.finish(code).await.map_err(|error| ended(name, command, &error))
     }
 
     async fn redirect(&mut self, redirect: Redirect) -> Result<Ended, Exit> {
@@ -205,13 +216,13 @@ impl Session<'_> {
 
     /// Nobody is there to paste: what is needed to go on is kept for a process that is given the code.
     async fn nobody(&self, paste: &Paste) -> Exit {
-        let name = self.name;
+        let command = &self.command;
         match paste.set_aside().await {
             Ok(()) => Exit::login_required(format!(
-                "no code came on stdin. Open the address above, and within {} run: bearward login {name} --code CODE",
+                "no code came on stdin. Open the address above, and within {} run: {command} --code CODE",
                 minutes(PATIENCE)
             )),
-            Err(error) => ended(name, &LoginError::Store(error)),
+            Err(error) => ended(self.name, command, &LoginError::Store(error)),
         }
     }
 

@@ -79,7 +79,8 @@ pub fn main() -> ExitCode {
             load(arguments.config.as_deref()).and_then(|config| token::run(config, &token))
         }
         Command::Login(login) => {
-            load(arguments.config.as_deref()).and_then(|config| login::run(&config, &login))
+            let file = arguments.config.as_deref();
+            load(file).and_then(|config| login::run(&config, &login, file))
         }
         Command::Logout(logout) => {
             load(arguments.config.as_deref()).and_then(|config| logout::run(&config, &logout))

@@ -155,6 +155,16 @@ async fn r134_a_code_is_redeemed_by_a_second_process_with_the_firsts_verifier_on
 }
 
 #[tokio::test]
+async fn what_to_type_next_names_the_configuration_that_was_named() {
+    let place = Place::new(Apicbase::new(), "").await;
+    let file = place.folder.path().join("bearward.toml").display().to_string();
+    let aside = place.run(&["-c", &file, "login", "kitchen"]).await;
+    expect(&aside, LOGIN_REQUIRED, &[&format!("bearward login kitchen -c '{file}' --code CODE")]);
+    let wrong = place.run(&["login", "kitchen", "-c", &file, "--code", "wrong"]).await;
+    expect(&wrong, LOGIN_REQUIRED, &[&format!("To log in: bearward login kitchen -c '{file}'")]);
+}
+
+#[tokio::test]
 async fn a_login_set_aside_is_no_other_recipes_and_lies_where_only_we_can_read() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new(Apicbase::new(), "").await;
