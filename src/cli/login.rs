@@ -79,7 +79,10 @@ pub(super) fn account(loaded: &Loaded, name: &str) -> Result<Account, Exit> {
 fn ended(name: &str, command: &str, error: &LoginError) -> Exit {
     match error.remedy() {
         Remedy::LogIn => Exit::login_required(format!("not logged in: {error}\nTo log in: {command}")),
-        Remedy::TryLater => Exit::try_again(format!("not logged in: {error}")),
+        // A code that was sent may be used up, whatever came of it.
+        Remedy::TryLater => {
+            Exit::try_again(format!("not logged in: {error}\nTo begin again later: {command}"))
+        }
         Remedy::MendThisMachine => Exit::unavailable(format!("not logged in: {error}")),
         Remedy::Reconfigure => Exit::failure(format!("not logged in: {error}")),
         Remedy::Nothing => Exit::usage(format!("{name}: {error}")),
@@ -136,7 +139,10 @@ impl Session<'_> {
             match finished {
                 Ok(logged_in) => return Ok(logged_in),
                 // Somebody is there who can try again; what they began with is used up.
-                Err(error) if error.remedy() == Remedy::LogIn && self.somebody_answers() => {
+                Err(error)
+                    if matches!(error.remedy(), Remedy::LogIn | Remedy::TryLater)
+                        && self.somebody_answers() =>
+                {
                     exit::tell(&format!("\nNot logged in: {error}"));
                     exit::tell("Press Enter for a new address (Ctrl-C gives up).");
                     if self.lines.next(PATIENCE).await.is_none() {

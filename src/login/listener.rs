@@ -218,6 +218,8 @@ async fn serve(stream: TcpStream, door: Door, stop: CancellationToken) {
     let mut connection = pin!(
         http1::Builder::new()
             .keep_alive(false)
+            // A browser that is closed at once has brought its code all the same.
+            .half_close(true)
             .max_headers(HEAD_FIELDS)
             .max_buf_size(HEAD_SIZE)
             .timer(TokioTimer::new())

@@ -27,7 +27,7 @@ pub use crate::oauth::introspection::Introspected;
 use crate::{
     clock::{Clock, Moment},
     oauth::{
-        Grant, Granted, Login,
+        Fault, Grant, Granted, Login,
         grant::authorization_code::{AuthorizationCode, AuthorizationRequest, Code},
         revocation::{Revoked, TokenKind},
     },
@@ -107,7 +107,13 @@ impl Account {
             out.refresh_token = Some(self.revoke(&token, TokenKind::Refresh).await);
         }
         if let Some(token) = held.access_token {
-            out.access_token = Some(self.revoke(&token, TokenKind::Access).await);
+            out.access_token = Some(match &out.refresh_token {
+                // Nobody is there: a person need not wait for that twice.
+                Some(Err(failure)) if matches!(failure.fault, Fault::Unreachable | Fault::TimedOut) => {
+                    Err(failure.clone())
+                }
+                _ => self.revoke(&token, TokenKind::Access).await,
+            });
         }
         Ok(out)
     }

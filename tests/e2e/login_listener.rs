@@ -9,6 +9,7 @@ use bearward::{
     },
     login::{Begun, LoggedIn, LoginError, Pasted, Redirect as Waiting},
 };
+use futures_util::future::join_all;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -82,6 +83,22 @@ async fn r027_the_page_comes_when_the_login_is_stored_and_a_second_visit_is_told
     assert_eq!(logged_in.scope.as_deref(), Some("library stock"));
     assert!(TcpStream::connect(at).await.is_err(), "one shot");
     assert_eq!(place.kitchen.simulator.counts().token_requests, 1);
+}
+
+/// Whether its end is read before its request was looked at is a matter of chance: many of them, on busy threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_browser_that_is_closed_at_once_has_brought_its_code_all_the_same() {
+    let logins = (0..16).map(async |_| {
+        let place = Place::with_redirect().await;
+        for _ in 0..10 {
+            let waiting = begun(&place).await;
+            let back = allowed(waiting.url()).await;
+            let waiting = wait(waiting);
+            back.follow_and_close().await.unwrap();
+            ended(waiting).await.unwrap();
+        }
+    });
+    join_all(logins).await;
 }
 
 #[tokio::test]
