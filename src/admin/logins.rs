@@ -1,18 +1,20 @@
 //! Logins that were begun on the page: at most one a token, each a task on the control thread.
 //!
 //! Knows what the person has to do next and how it ended. What is granted goes into the store by [`crate::login`]; the
-//! running source picks it up there. A pasted code is held for as long as its redemption takes.
+//! running source picks it up there. What is pasted is judged there too, and held for as long as its redemption takes.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    convert::Infallible,
+    future::pending,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -20,7 +22,7 @@ use tokio_util::{
 
 use super::{Seen, snapshot::milliseconds};
 use crate::{
-    login::{Account, Begun, LoggedIn, LoginError, Paste},
+    login::{Account, Begun, LoggedIn, LoginError, Paste, Pasted, Redirect},
     secret::Secret,
     token::login::Chain,
 };
@@ -60,8 +62,12 @@ struct Login {
 pub(super) enum Shown {
     /// The authorization server is being asked.
     Beginning,
-    /// The person opens this; the browser comes back by itself.
-    Browser { url: String },
+    /// The person opens this; the browser comes back by itself, or the person brings the address that it could not open.
+    Browser {
+        url: String,
+        /// Why the last one was not taken.
+        refused: Option<String>,
+    },
     /// The person opens this and brings back a code.
     Paste {
         url: String,
@@ -135,13 +141,14 @@ impl Logins {
         Ok(())
     }
 
-    /// Hands over the code that the person pasted.
+    /// Hands over what the person pasted: a code, or the address that holds it.
     ///
     /// # Errors
     /// Nobody waits for one.
     pub(super) fn paste(&self, name: &str, code: Secret) -> Result<(), Conflict> {
         let of = self.0.of.borrow();
-        let waiting = of.get(name).filter(|login| matches!(login.shown, Shown::Paste { .. }));
+        let wanted = |login: &&Login| matches!(login.shown, Shown::Browser { .. } | Shown::Paste { .. });
+        let waiting = of.get(name).filter(wanted);
         let waiting = waiting.ok_or(Conflict::NoCodeWanted)?;
         waiting.codes.try_send(code).map_err(|_| Conflict::NoCodeWanted)
     }
@@ -215,10 +222,7 @@ impl Mine {
         pasted: mpsc::Receiver<Secret>,
     ) -> Result<LoggedIn, LoginError> {
         match account.begin().await? {
-            Begun::Redirect(redirect) => {
-                self.show(Shown::Browser { url: redirect.url().to_owned() });
-                redirect.finish().await
-            }
+            Begun::Redirect(redirect) => self.back_from(redirect, pasted).await,
             Begun::Paste(paste) => {
                 let code = tokio::time::timeout(PASTE_WITHIN, self.code_for(&paste, pasted)).await;
                 let code = code.ok().flatten().ok_or(LoginError::TooLate)?;
@@ -237,6 +241,50 @@ impl Mine {
                 device.finish().await
             }
         }
+    }
+
+    /// Waits for the browser, or for what the person pastes where it cannot come back.
+    async fn back_from(
+        &self,
+        redirect: Redirect,
+        pasted: mpsc::Receiver<Secret>,
+    ) -> Result<LoggedIn, LoginError> {
+        let url = redirect.url().to_owned();
+        self.show(Shown::Browser { url: url.clone(), refused: None });
+        let (to, judged) = mpsc::channel(1);
+        tokio::select! {
+            ended = redirect.finish_or_pasted(judged) => ended,
+            never = self.pass_on(url, pasted, to) => match never {},
+        }
+    }
+
+    /// Passes on what is pasted, and shows what becomes of it, for as long as it is polled.
+    async fn pass_on(
+        &self,
+        url: String,
+        mut pasted: mpsc::Receiver<Secret>,
+        to: mpsc::Sender<Pasted>,
+    ) -> Infallible {
+        while let Some(text) = pasted.recv().await {
+            let (refused, why) = oneshot::channel();
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "what was pasted is read; words of a refusal hold none of it"
+            )]
+            let text = text.expose().to_owned();
+            if to.send(Pasted { text, refused }).await.is_err() {
+                break;
+            }
+            match why.await {
+                Ok(why) => self.show(Shown::Browser { url: url.clone(), refused: Some(why) }),
+                // No words: it was taken.
+                Err(_) => {
+                    self.show(Shown::Redeeming);
+                    break;
+                }
+            }
+        }
+        pending().await
     }
 
     /// The first that can be redeemed: a typing error, or what belongs to another login, costs nothing.

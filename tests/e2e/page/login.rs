@@ -11,6 +11,7 @@ use bearward::{
     },
 };
 
+use super::under_way::sent_back;
 use crate::support::{
     application, ask,
     browser::{Browser, Look, Page, css, label, role},
@@ -19,6 +20,7 @@ use crate::support::{
 
 pub(super) const OPEN: &str = "Open the login page (opens in a new tab)";
 pub(super) const CODE: &str = "Paste the code here at once: it lives for a minute or so.";
+const ADDRESS: &str = "The browser could not come back? Paste the address it ended on.";
 
 /// bearward with a token `kitchen` that a person logs in for.
 pub(super) async fn apicbase(kitchen: &Kitchen, further: &str) -> Running {
@@ -142,6 +144,30 @@ async fn the_browser_comes_back_by_itself() {
     let tab = page.tab().await;
     allow(&tab).await;
     tab.sees("close this").await;
+    page.sees("Logged in.").await;
+    page.sees("All is well").await;
+    assert_eq!(ask(&mut application(&bearward, "kitchen"), "/api/stock").await.status(), 200);
+    bearward.stop().await;
+}
+
+#[tokio::test]
+async fn r135_a_browser_that_could_not_come_back_has_its_address_pasted() {
+    let Some(browser) = Browser::start().await else { return };
+    let kitchen = Apicbase::new().redirect_uri("http://127.0.0.1/callback").start().await.unwrap();
+    let bearward = apicbase(&kitchen, "redirect_uri = \"http://127.0.0.1:0/callback\"").await;
+    let page = opened(&browser, &bearward).await;
+    page.click(role("button", "Log in kitchen")).await;
+    page.sees("Open the login page").await;
+    is_accessible(&page).await;
+    let url = page.attribute(role("link", OPEN), "href").await.unwrap();
+    let address = sent_back(&url).await;
+    page.fill(label(ADDRESS), &address.replace("state=", "state=x")).await;
+    page.press("Enter").await;
+    page.sees("Not taken: this answer belongs to another login").await;
+    is_accessible(&page).await;
+    assert_eq!(page.evaluate("document.activeElement.name").await, "code", "the next try");
+    page.fill(label(ADDRESS), &address).await;
+    page.click(role("button", "Hand in")).await;
     page.sees("Logged in.").await;
     page.sees("All is well").await;
     assert_eq!(ask(&mut application(&bearward, "kitchen"), "/api/stock").await.status(), 200);

@@ -205,7 +205,8 @@ async fn what_an_authorization_server_says_is_text_and_its_links_lead_to_the_web
             "(() => { globalThis.hits = 0; globalThis.hit = () => { hits += 1; }; const card = [...page.tokens.values()][0]; \
              const markup = '<img src=x onerror=hit()><script>hit()</script>' + 'x'.repeat(300); \
              for (const login of [{ stage: 'device', user_code: markup, url: 'javascript:hit()//' + markup, complete_url: 'javascript:hit()', \
-             expires_at: page.now() + 60e3 }, { stage: 'paste', url: 'javascript:hit()', refused: markup }, { stage: 'failed', detail: markup }]) { \
+             expires_at: page.now() + 60e3 }, { stage: 'paste', url: 'javascript:hit()', refused: markup }, \
+             { stage: 'browser', url: 'javascript:hit()', refused: markup }, { stage: 'failed', detail: markup }]) { \
              card.update({ ...card.token, state: 'login_required', scope: markup, last_error: markup, person: true, login }, true); \
              const { scrollWidth, clientWidth } = document.documentElement; \
              if (scrollWidth > clientWidth) return login.stage + ' scrolls sideways'; \

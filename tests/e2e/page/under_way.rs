@@ -5,7 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use bearward::{
     app::{App, Running},
     config::Config,
-    demo::simulator::{Answer, Apicbase, person::Person},
+    demo::simulator::{
+        Answer, Apicbase,
+        person::{Decided, Decision, Person},
+    },
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -65,6 +68,39 @@ impl Desk {
         let code = Person::new().copy_code(login["url"].as_str().unwrap()).await.unwrap();
         (events, code)
     }
+
+    /// Begins a login whose browser runs where nobody listens; what the page shows from then on, and the address that the
+    /// browser ended on.
+    async fn stranded(&self) -> (Stream, String) {
+        let mut events = Stream::open(self.admin, None).await;
+        assert_eq!(self.press(LOGIN, &[]).await.status(), 202);
+        let login = at(&mut events, "browser").await;
+        (events, sent_back(login["url"].as_str().unwrap()).await)
+    }
+
+    /// Stops while this code, or the address that holds it, is being redeemed.
+    async fn stop_over(self, mut events: Stream, code: &str) {
+        let granted = json!({ "access_token": "late", "token_type": "Bearer", "expires_in": 60, "refresh_token": "later" });
+        let slowly = Answer::json(StatusCode::OK, &granted).after(Duration::from_secs(1));
+        self.place.kitchen.simulator.answer_next_token_request(slowly);
+        assert_eq!(self.press("/tokens/kitchen/login/code", &[("code", code)]).await.status(), 202);
+        at(&mut events, "redeeming").await;
+        let cancelled = self.press("/tokens/kitchen/login/cancel", &[]).await;
+        assert_eq!(cancelled.status(), 409, "its code is spent: what it brings is wanted");
+        assert!(json(&cancelled)["detail"].as_str().unwrap().contains("redeemed"));
+        self.bearward.stop().await;
+        let stored = self.place.stored();
+        let kept = stored.iter().any(|(_, record)| String::from_utf8_lossy(record).contains("later"));
+        assert!(kept, "the refresh token is in the store");
+    }
+}
+
+/// The person allows it, and their browser is sent to this address, which it does not reach.
+pub(super) async fn sent_back(url: &str) -> String {
+    match Person::new().decide(url, Decision::Allow).await.unwrap() {
+        Decided::Sent(back) => back.url().to_owned(),
+        Decided::Page(_) => panic!("nobody was sent anywhere"),
+    }
 }
 
 /// The login, once it is at this stage.
@@ -85,6 +121,28 @@ async fn r135_what_belongs_to_another_login_is_refused_and_the_wait_goes_on() {
     assert!(!events.all.contains(&code), "the code is not shown");
     assert_eq!(desk.press("/tokens/kitchen/login/code", &[("code", &code)]).await.status(), 202);
     events.until("snapshot", |all| all["tokens"][0]["state"] == "valid").await;
+    assert_eq!(ask(&mut application(&desk.bearward, "api"), "/api/stock").await.status(), 200);
+    desk.bearward.stop().await;
+}
+
+#[tokio::test]
+async fn r135_where_the_browser_cannot_come_back_its_address_is_taken_and_another_logins_is_not() {
+    let desk = Desk::at(Place::with_redirect().await).await;
+    let (mut events, address) = desk.stranded().await;
+    let another = address.replace("state=", "state=x");
+    for (wrong, words) in [(&*another, "another login"), ("two words", "no code in it")] {
+        assert_eq!(desk.press("/tokens/kitchen/login/code", &[("code", wrong)]).await.status(), 202);
+        let refused = |all: &Value| {
+            all["tokens"][0]["login"]["refused"].as_str().is_some_and(|why| why.contains(words))
+        };
+        let told = events.until("snapshot", refused).await.data;
+        assert_eq!(told["tokens"][0]["login"]["stage"], "browser", "{words}");
+    }
+    assert_eq!(desk.place.kitchen.simulator.counts().token_requests, 0);
+    assert_eq!(desk.press("/tokens/kitchen/login/code", &[("code", &address)]).await.status(), 202);
+    events.until("snapshot", |all| all["tokens"][0]["state"] == "valid").await;
+    let code = super::between(&format!("{address}&"), "code=", "&").to_owned();
+    assert!(!events.all.contains(&code), "the code is not shown");
     assert_eq!(ask(&mut application(&desk.bearward, "api"), "/api/stock").await.status(), 200);
     desk.bearward.stop().await;
 }
@@ -111,20 +169,15 @@ async fn a_login_for_what_a_reload_took_away_ends_and_one_for_what_stayed_goes_o
 #[tokio::test]
 async fn r149_a_code_that_is_being_redeemed_when_bearward_stops_is_not_lost() {
     let desk = Desk::new().await;
-    let (mut events, code) = desk.copied().await;
-    let granted =
-        json!({ "access_token": "late", "token_type": "Bearer", "expires_in": 60, "refresh_token": "later" });
-    let slowly = Answer::json(StatusCode::OK, &granted).after(Duration::from_secs(1));
-    desk.place.kitchen.simulator.answer_next_token_request(slowly);
-    assert_eq!(desk.press("/tokens/kitchen/login/code", &[("code", &code)]).await.status(), 202);
-    at(&mut events, "redeeming").await;
-    let cancelled = desk.press("/tokens/kitchen/login/cancel", &[]).await;
-    assert_eq!(cancelled.status(), 409, "its code is spent: what it brings is wanted");
-    assert!(json(&cancelled)["detail"].as_str().unwrap().contains("redeemed"));
-    desk.bearward.stop().await;
-    let stored = desk.place.stored();
-    let kept = stored.iter().any(|(_, record)| String::from_utf8_lossy(record).contains("later"));
-    assert!(kept, "the refresh token is in the store");
+    let (events, code) = desk.copied().await;
+    desk.stop_over(events, &code).await;
+}
+
+#[tokio::test]
+async fn r149_an_address_whose_code_is_being_redeemed_when_bearward_stops_is_not_lost() {
+    let desk = Desk::at(Place::with_redirect().await).await;
+    let (events, address) = desk.stranded().await;
+    desk.stop_over(events, &address).await;
 }
 
 #[tokio::test]

@@ -39,7 +39,9 @@ class LoginPanel {
       case "browser":
         return [
           element("p", {}, "Log in on the authorization server's own page. The browser comes back by itself."),
-          element("div", { class: "row" }, link(login.url, "Open the login page"), cancel("Cancel")),
+          element("div", { class: "row" }, link(login.url, "Open the login page")),
+          element("div", { class: "pasted" }, ...this.field(login, card, "The browser could not come back? Paste the address it ended on.")),
+          element("div", { class: "row" }, cancel("Cancel")),
         ];
       case "paste":
         return [this.pasting(login, card), element("div", { class: "row" }, cancel("Cancel"))];
@@ -64,6 +66,13 @@ class LoginPanel {
   }
 
   pasting(login, card) {
+    return element("ol", {},
+      element("li", {}, element("span", {}, "Log in on the authorization server's page. It shows a code at the end."), link(login.url, "Open the login page")),
+      element("li", {}, ...this.field(login, card, "Paste the code here at once: it lives for a minute or so.")));
+  }
+
+  // Where a code is pasted, or the address that holds it, and why the last one was not taken.
+  field(login, card, words) {
     const input = element("input", { type: "text", id: "code-" + encodeURIComponent(this.name), name: "code", autocomplete: "off", autocapitalize: "off", spellcheck: "false", required: true });
     const form = element("form", {}, element("div", { class: "paste-line" }, input, element("button", { type: "submit" }, "Hand in")));
     form.addEventListener("submit", async (event) => {
@@ -78,9 +87,7 @@ class LoginPanel {
       input.setAttribute("aria-invalid", "true");
       input.setAttribute("autofocus", "");
     }
-    return element("ol", {},
-      element("li", {}, element("span", {}, "Log in on the authorization server's page. It shows a code at the end."), link(login.url, "Open the login page")),
-      element("li", {}, element("label", { for: input.id }, "Paste the code here at once: it lives for a minute or so."), refused, form));
+    return [element("label", { for: input.id }, words), refused, form];
   }
 
   device(login) {
