@@ -4,10 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bearward::{
     clock::Clock,
-    demo::simulator::{
-        Answer, Apicbase, Person,
-        person::{Decided, Decision, Redirect},
-    },
+    demo::simulator::{Answer, Apicbase, Person, person::Decision},
     login::{Begun, PATIENCE},
 };
 use http::StatusCode;
@@ -15,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Application, Process, ask,
-    kitchen::{LOOPBACK, Place},
+    kitchen::{LOOPBACK, Place, sent},
     outside::Ended,
     until,
 };
@@ -42,14 +39,6 @@ async fn log_in(place: &Place) -> Ended {
     let ended = place.end(login).await;
     expect(&ended, 0, &["Logged in: kitchen"]);
     ended
-}
-
-/// Where a person who decides so is sent.
-async fn sent(url: &str, decision: Decision) -> Redirect {
-    match Person::new().decide(url, decision).await.unwrap() {
-        Decided::Sent(redirect) => redirect,
-        Decided::Page(page) => panic!("nobody was sent anywhere: {}", page.text),
-    }
 }
 
 async fn comes_to(application: &mut Application, status: u16) {

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use bearward::{
     demo::simulator::{
-        Apicbase, Person,
-        person::{Decided, Decision, Redirect},
+        Apicbase,
+        person::{Decision, Redirect},
     },
     login::{Begun, LoggedIn, LoginError, Pasted, Redirect as Waiting},
 };
@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::support::{
     PATIENCE,
-    kitchen::{LOOPBACK, Place},
+    kitchen::{LOOPBACK, Place, sent},
     raw::{exchange, get, parts, status},
     until,
 };
@@ -39,10 +39,7 @@ fn address(waiting: &Waiting) -> SocketAddr {
 
 /// A person allows it; the browser has not come back yet.
 async fn allowed(url: &str) -> Redirect {
-    match Person::new().decide(url, Decision::Allow).await.unwrap() {
-        Decided::Sent(redirect) => redirect,
-        Decided::Page(page) => panic!("nobody was sent anywhere: {}", page.text),
-    }
+    sent(url, Decision::Allow).await
 }
 
 fn wait(waiting: Waiting) -> JoinHandle<Result<LoggedIn, LoginError>> {
@@ -188,9 +185,7 @@ async fn r022_only_a_visit_of_its_own_host_and_path_is_one() {
 async fn what_a_server_says_is_text_on_the_page() {
     let place = Place::with_redirect().await;
     let waiting = begun(&place).await;
-    let Decided::Sent(back) = Person::new().decide(waiting.url(), Decision::Refuse).await.unwrap() else {
-        panic!("nobody was sent anywhere");
-    };
+    let back = sent(waiting.url(), Decision::Refuse).await;
     let waiting = wait(waiting);
     let page = back.with("error_description", "<img src=x onerror=alert(1)> \"&'").follow().await.unwrap();
     assert_eq!(page.status, 400);

@@ -7,7 +7,7 @@ use bearward::{
     config::Config,
     demo::simulator::{
         Answer, Apicbase,
-        person::{Decided, Decision, Person},
+        person::{Decision, Person},
     },
 };
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::stream::Stream;
 use crate::support::{
     Application, application, ask,
-    kitchen::Place,
+    kitchen::{Place, sent},
     outside::{json, look},
     until,
 };
@@ -97,10 +97,7 @@ impl Desk {
 
 /// The person allows it, and their browser is sent to this address, which it does not reach.
 pub(super) async fn sent_back(url: &str) -> String {
-    match Person::new().decide(url, Decision::Allow).await.unwrap() {
-        Decided::Sent(back) => back.url().to_owned(),
-        Decided::Page(_) => panic!("nobody was sent anywhere"),
-    }
+    sent(url, Decision::Allow).await.url().to_owned()
 }
 
 /// The login, once it is at this stage.

@@ -10,10 +10,11 @@ use bearward::{
     app,
     config::Config,
     demo::simulator::{
-        Apicbase, Outcome,
+        Apicbase, Outcome, Person,
         apicbase::{
             AUTHORIZATION_ENDPOINT, CLIENT_ID, CLIENT_SECRET, INTROSPECTION_ENDPOINT, Kitchen, TOKEN_ENDPOINT,
         },
+        person::{Decided, Decision, Redirect},
     },
     login::Account,
 };
@@ -200,5 +201,13 @@ impl Login {
             Ended { status, out, err: String::from_utf8(output.stderr).unwrap() }
         };
         tokio::time::timeout(PATIENCE, end).await.expect("it ends")
+    }
+}
+
+/// Where a person who decides so is sent; their browser has not gone there yet.
+pub async fn sent(url: &str, decision: Decision) -> Redirect {
+    match Person::new().decide(url, decision).await.unwrap() {
+        Decided::Sent(redirect) => redirect,
+        Decided::Page(page) => panic!("nobody was sent anywhere: {}", page.text),
     }
 }
