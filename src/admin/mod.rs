@@ -117,6 +117,8 @@ pub struct Admin {
     told: RefCell<Option<Rc<events::Told>>>,
     watching: Rc<Cell<usize>>,
     stopping: Cell<bool>,
+    /// Why the changed configuration is not in force.
+    not_reloaded: RefCell<Option<String>>,
 }
 
 impl Admin {
@@ -140,6 +142,7 @@ impl Admin {
             told: RefCell::default(),
             watching: Rc::default(),
             stopping: Cell::new(false),
+            not_reloaded: RefCell::default(),
         }))
     }
 
@@ -147,6 +150,13 @@ impl Admin {
     pub fn show(&self, seen: Seen) {
         self.logins.keep_only(&seen);
         self.seen.replace(Rc::new(seen));
+        self.told.take();
+        self.changed.send_replace(());
+    }
+
+    /// Says why the changed configuration is not in force; `None` where it is.
+    pub fn not_reloaded(&self, problem: Option<String>) {
+        self.not_reloaded.replace(problem);
         self.told.take();
         self.changed.send_replace(());
     }

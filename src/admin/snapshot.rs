@@ -18,6 +18,8 @@ pub(super) struct Snapshot<'a> {
     process: &'a str,
     version: &'static str,
     stopping: bool,
+    /// Why the changed configuration is not in force, for who may do something about it.
+    not_reloaded: Option<String>,
     /// Why there are no buttons; null where there are.
     no_actions: Option<&'static str>,
     /// Upper bounds of the durations, in seconds.
@@ -87,6 +89,7 @@ impl<'a> Snapshot<'a> {
             process: &admin.process,
             version: env!("CARGO_PKG_VERSION"),
             stopping: admin.stopping.get(),
+            not_reloaded: admin.not_reloaded.borrow().clone().filter(|_| no_actions.is_none()),
             no_actions,
             bounds: BUCKETS,
             tokens: seen.tokens.iter().map(|token| Token::of(token, logins(token))).collect(),
@@ -98,7 +101,7 @@ impl<'a> Snapshot<'a> {
 impl Snapshot<'_> {
     /// What a page should hear of at once.
     pub(super) fn urgent(&self) -> impl Serialize {
-        (self.stopping, &self.tokens)
+        (self.stopping, &self.not_reloaded, &self.tokens)
     }
 }
 

@@ -197,32 +197,31 @@ impl Control {
         Digests::of(&self.path, &self.files).await.is_ok_and(|digests| digests != self.digests)
     }
 
-    /// Reads the configuration and applies it, or says what is wrong with it and changes nothing.
+    /// Reads the configuration and applies it, or says what is wrong with it, in the log and on the page, and changes
+    /// nothing.
     async fn reload(&mut self) {
+        let refused = self.read_anew().await.err();
+        if let Some(problem) = &refused {
+            tracing::error!("the configuration was not reloaded, the old one stays:\n{problem}");
+        }
+        self.page.not_reloaded(refused);
+    }
+
+    /// # Errors
+    /// The new configuration cannot be run, in words for people.
+    async fn read_anew(&mut self) -> Result<(), String> {
         if let Ok(digests) = Digests::of(&self.path, &self.files).await {
             // Also where it turns out bad: it is reported once, not every two seconds.
             self.digests = digests;
         }
-        let loaded = match Config::load(Some(&self.path)) {
-            Ok(loaded) => loaded,
-            Err(problems) => {
-                tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
-                return;
-            }
-        };
+        let loaded = Config::load(Some(&self.path)).map_err(|problems| problems.to_string())?;
         if loaded.digest == config::digest(b"") {
             // Many editors empty a file before they write it.
-            tracing::error!("the configuration file is empty; it was not reloaded, the old one stays");
-            return;
+            return Err(format!("the configuration file {} is empty", self.path.display()));
         }
         let config = loaded.config;
-        let sockets = match bind(&config, &self.bound, self.admin.as_ref(), self.workers.len()) {
-            Ok(sockets) => sockets,
-            Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded, the old one stays");
-                return;
-            }
-        };
+        let sockets = bind(&config, &self.bound, self.admin.as_ref(), self.workers.len())
+            .map_err(|error| error.to_string())?;
         if config.workers != self.config.workers
             || config.store != self.config.store
             || config.log != self.config.log
@@ -241,20 +240,15 @@ impl Control {
             self.files = loaded.files;
         }
         let sources = Sources::build(&config.tokens, &self.engine, &self.metrics, Some(&self.sources));
-        self.plan = match Plan::new(&config, &sources, &self.metrics, Some(&self.plan)) {
-            Ok(plan) => Arc::new(plan),
-            Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded, the old one stays");
-                return;
-            }
-        };
+        let plan = Plan::new(&config, &sources, &self.metrics, Some(&self.plan));
+        self.plan = Arc::new(plan.map_err(|error| error.to_string())?);
         self.engine.login_page(sockets.login_page(&config, self.admin.as_ref()));
         self.sources = sources;
         self.config = config;
-        if !self.apply(sockets).await {
-            return;
+        if self.apply(sockets).await {
+            tracing::info!(file = %self.path.display(), "the configuration was reloaded");
         }
-        tracing::info!(file = %self.path.display(), "the configuration was reloaded");
+        Ok(())
     }
 
     /// Hands the plan to every worker and to the admin listener, and returns when all have it; false where a worker is

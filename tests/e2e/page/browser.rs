@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use bearward::demo::simulator::Answer;
+use bearward::{
+    app::App,
+    config::Config,
+    demo::simulator::{Answer, Apicbase, apicbase},
+};
 use http::StatusCode;
 
 use super::World;
@@ -10,6 +14,7 @@ use crate::support::{
     application, ask,
     browser::{Browser, Look, Page, css, role},
     configuration,
+    kitchen::Place,
     site::{Site, html},
     start,
 };
@@ -212,6 +217,31 @@ async fn pausing_keeps_the_exchanges_still_for_reading() {
     page.click(role("button", "Go on (1 new)")).await;
     page.sees("/two").await;
     world.bearward.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_configuration_that_is_not_in_force_is_told_until_one_is() {
+    let Some(browser) = Browser::start().await else { return };
+    let place = Place::new(Apicbase::new(), "").await;
+    place.edit("[tokens.kitchen]", "[admin]\nlisten = \"127.0.0.1:0\"\n[tokens.kitchen]");
+    let bearward = App::start(Config::load(Some(&place.file)).unwrap()).unwrap();
+    let page = browser.open(Look::default()).await;
+    let admin = bearward.address("admin").unwrap();
+    assert_eq!(page.goto(&format!("http://{admin}/")).await, Ok(200));
+    page.sees("Login required").await;
+    page.sees_no("is not in force").await;
+
+    place.edit("client_secret =", "client_secert =");
+    bearward.reload();
+    page.sees("The changed configuration is not in force").await;
+    page.sees("client_secert").await;
+    assert!(!page.text().await.contains(apicbase::CLIENT_SECRET), "a secret is on the page");
+    has_no_fault(&page).await;
+
+    place.edit("client_secert =", "client_secret =");
+    bearward.reload();
+    page.sees_no("is not in force").await;
+    bearward.stop().await;
 }
 
 #[tokio::test]

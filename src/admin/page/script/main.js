@@ -99,6 +99,8 @@ const page = {
     byId("tokens").hidden = tokens.length === 0;
     byId("upstreams").hidden = upstreams.length === 0;
     byId("exchanges").hidden = empty;
+    byId("not-reloaded").hidden = snapshot.not_reloaded === null;
+    say(byId("not-reloaded-why"), snapshot.not_reloaded ?? "");
     byId("no-actions").hidden = snapshot.no_actions === null;
     say(byId("no-actions"), snapshot.no_actions ?? "");
     keyed(byId("token-cards"), this.tokens, tokens, (token) => new TokenCard(token));
