@@ -5,7 +5,6 @@ use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, spawn_local},
@@ -18,11 +17,13 @@ use crate::{
     ingress::{
         accept::{Terms, accept},
         admission::{self, Admission, Refusal},
+        caller::Caller,
         connection::Limits,
         door::refuse,
         listen::{Ends, Unstarted},
     },
     proxy::{Failure, Kind, ResponseBody},
+    wire::Incoming,
 };
 
 /// Connections at once: probes, a scraper, a few people.
@@ -70,8 +71,9 @@ pub(super) fn serve(
     };
     let for_this_machine = matches!(address, Listen::Tcp(address) if address.ip().is_loopback());
     let inside = admin.clone();
-    let accepting = accept(socket.start()?, terms, move |request, ends: Option<Ends>| {
+    let accepting = accept(socket.start()?, terms, move |request, caller: Rc<Caller>| {
         let (admission, admin, drain) = (admitted.borrow().clone(), inside.clone(), drain.clone());
+        let ends = caller.ends;
         let from = from(for_this_machine, ends, &request);
         async move {
             let local = ends.map(|ends| ends.local);

@@ -176,9 +176,9 @@ impl Worker {
             drain: drain.clone(),
         };
         let behind = inside.clone();
-        let accepting = spawn_local(accept(listening, terms, move |request, ends| {
+        let accepting = spawn_local(accept(listening, terms, move |request, caller| {
             let door = behind.borrow().clone();
-            async move { door.answer(request, ends.map(|ends| ends.local)).await }
+            async move { door.answer(request, &caller).await }
         }));
         OpenDoor { inside, limits, drain, accepting }
     }

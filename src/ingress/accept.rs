@@ -6,8 +6,6 @@ use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::coop::unconstrained,
@@ -15,9 +13,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    caller::Caller,
     connection::{self, Limits},
-    listen::{BACKLOG, Ends, Listening},
+    listen::{BACKLOG, Listening},
 };
+use crate::wire::{Content, Incoming};
 
 /// How long accepting rests where the machine is out of descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -40,9 +40,9 @@ pub struct Terms {
 /// local runtime, on which the connections run too.
 pub async fn accept<S, F, B>(listening: Listening, terms: Terms, service: S)
 where
-    S: Fn(Request<Incoming>, Option<Ends>) -> F + Clone + 'static,
+    S: Fn(Request<Incoming>, Rc<Caller>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body + 'static,
+    B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Terms { limits, permits, connections, drain } = terms;
@@ -132,7 +132,7 @@ mod tests {
         (bound.sockets.into_iter().next().unwrap().start().unwrap(), address)
     }
 
-    async fn done(_request: Request<Incoming>, _ends: Option<Ends>) -> Response<Full<Bytes>> {
+    async fn done(_request: Request<Incoming>, _caller: Rc<Caller>) -> Response<Full<Bytes>> {
         Response::new(Full::new(Bytes::from_static(b"done")))
     }
 

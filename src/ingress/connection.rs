@@ -6,15 +6,16 @@ use std::{convert::Infallible, pin::pin, rc::Rc, time::Duration};
 
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    listen::{Accepted, Ends},
+    caller::Caller,
+    listen::Accepted,
     watch::{Answer, Exchange, Watch, Watched},
 };
+use crate::wire::{Content, Incoming, Stream};
 
 /// How long a connection that is told to end may still begin a request whose bytes were on their way.
 const LAST_CALL: Duration = Duration::from_millis(250);
@@ -36,34 +37,33 @@ pub struct Limits {
 /// arriving is answered, and then the connection is closed.
 pub async fn serve<S, F, B>(accepted: Accepted, limits: &Limits, service: S, drain: CancellationToken)
 where
-    S: Fn(Request<Incoming>, Option<Ends>) -> F,
+    S: Fn(Request<Incoming>, Rc<Caller>) -> F,
     F: Future<Output = Response<B>>,
-    B: Body + 'static,
+    B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    match accepted {
-        Accepted::Tcp(stream, ends) => {
-            serve_stream(stream, limits, |request| service(request, ends), drain).await;
-        }
-        Accepted::Unix(stream) => serve_stream(stream, limits, |request| service(request, None), drain).await,
-    }
+    let (stream, ends) = match accepted {
+        Accepted::Tcp(stream, ends) => (Stream::Tcp(stream), ends),
+        Accepted::Unix(stream) => (Stream::Unix(stream), None),
+    };
+    let caller = Rc::new(Caller { ends, ..Caller::default() });
+    serve_stream(stream, limits, |request| service(request, caller.clone()), drain).await;
 }
 
-async fn serve_stream<T, S, F, B>(stream: T, limits: &Limits, service: S, drain: CancellationToken)
+async fn serve_stream<S, F, B>(stream: Stream, limits: &Limits, service: S, drain: CancellationToken)
 where
-    T: AsyncRead + AsyncWrite + Unpin,
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>>,
-    B: Body + 'static,
+    B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let watch = Rc::new(Watch::default());
-    let service = service_fn(|mut request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
         let exchange = Exchange::begin(watch.clone());
         if !request.body().is_end_stream() {
             request.extensions_mut().insert(watch.arrival());
         }
-        let answer = service(request);
+        let answer = service(request.map(Incoming::from));
         let drain = drain.clone();
         async move {
             let mut answer = answer.await;
@@ -140,7 +140,7 @@ mod tests {
                     Response::new(Full::new(Bytes::from_static(b"done")))
                 }
             };
-            serve_stream(theirs, &limits, service, told).await;
+            serve_stream(Stream::Memory(theirs), &limits, service, told).await;
         });
         (ours, release, drain)
     }
@@ -193,7 +193,7 @@ mod tests {
                 let told = drain.clone();
                 tokio::task::spawn_local(async move {
                     let service = |_| async { Response::new(Full::new(Bytes::from(vec![b'.'; 30 << 10]))) };
-                    serve_stream(theirs, &LIMITS, service, told).await;
+                    serve_stream(Stream::Memory(theirs), &LIMITS, service, told).await;
                 });
                 stream.write_all(REQUEST).await.unwrap();
                 let mut first = [0; 16];
@@ -217,7 +217,7 @@ mod tests {
                         tokio::task::spawn_local(http_body_util::BodyExt::collect(request));
                         Response::new(Full::new(Bytes::from_static(b"early")))
                     };
-                    serve_stream(theirs, &LIMITS, service, told).await;
+                    serve_stream(Stream::Memory(theirs), &LIMITS, service, told).await;
                 });
                 let head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n";
                 stream.write_all(head).await.unwrap();
@@ -340,7 +340,7 @@ mod tests {
                         *answer.status_mut() = http::StatusCode::BAD_REQUEST;
                         answer
                     };
-                    serve_stream(theirs, &LIMITS, service, told).await;
+                    serve_stream(Stream::Memory(theirs), &LIMITS, service, told).await;
                 });
                 // The third head is malformed and comes before the answers are written: then hyper's own stays.
                 stream.write_all(&[REQUEST, REQUEST, b"a b c d\r\n\r\n"].concat()).await.unwrap();

@@ -2,14 +2,19 @@
 //!
 //! Knows that whatever happens to a request, it is answered: a refusal and a panic are answers too.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 
-use super::admission::{Admission, Refusal};
-use crate::proxy::{Entry, Failure, Kind, ResponseBody, Worker, exchange};
+use super::{
+    admission::{Admission, Refusal},
+    caller::Caller,
+};
+use crate::{
+    proxy::{Entry, Failure, Kind, ResponseBody, Worker, exchange},
+    wire::Incoming,
+};
 
 /// One listener's rules and routes.
 #[derive(Debug)]
@@ -25,12 +30,9 @@ impl Door {
         Self { admission, entry, worker }
     }
 
-    /// Answers a request that came over a connection made to `local`.
-    pub async fn answer(
-        &self,
-        request: Request<Incoming>,
-        local: Option<SocketAddr>,
-    ) -> Response<ResponseBody> {
+    /// Answers a request that came from `caller`.
+    pub async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Response<ResponseBody> {
+        let local = caller.ends.map(|ends| ends.local);
         // The exchange makes no tunnel, and says so, wherever it should lead.
         let tunnel = *request.method() == Method::CONNECT;
         if !tunnel && let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {

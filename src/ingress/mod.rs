@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod admission;
+pub mod caller;
 pub mod connection;
 pub mod door;
 pub mod listen;

@@ -16,6 +16,7 @@ use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{fields, replay::RequestBody, stall::Stall};
+use crate::wire::{self, Takeover};
 
 /// How long the end of an answer that is held may take.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,11 +34,21 @@ pub struct ResponseBody(Kind);
 enum Kind {
     Whole(Bytes),
     Own(Own),
+    TakenOver(Option<After>),
     Upstream {
         body: Streamed,
         /// It has no octets, and its head says so by a Content-Length.
         told_empty: bool,
     },
+}
+
+/// What is done with the connection.
+struct After(Takeover);
+
+impl fmt::Debug for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("After(..)")
+    }
 }
 
 /// A body of our own that comes bit by bit.
@@ -66,7 +77,7 @@ pub(super) struct Streamed {
 #[derive(Debug)]
 pub enum BodyError {
     /// The upstream's connection or framing failed.
-    Upstream(hyper::Error),
+    Upstream(wire::BodyError),
     /// The upstream stood still for too long.
     Stalled,
 }
@@ -80,6 +91,11 @@ impl ResponseBody {
     /// A body of our own that comes bit by bit; none of them is empty.
     pub fn own(content: impl Stream<Item = Bytes> + 'static) -> Self {
         Self(Kind::Own(Own(Box::pin(content))))
+    }
+
+    /// None: the connection is taken over once the head is written.
+    pub fn taken_over(takeover: Takeover) -> Self {
+        Self(Kind::TakenOver(Some(After(takeover))))
     }
 
     /// An upstream's body. `told`: it belongs to a head with a Content-Length that counts this very content.
@@ -222,6 +238,7 @@ impl Body for ResponseBody {
             Kind::Own(Own(content)) => {
                 content.as_mut().poll_next(cx).map(|next| next.map(|data| Ok(Frame::data(data))))
             }
+            Kind::TakenOver(_) => Poll::Ready(None),
             Kind::Upstream { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }
@@ -230,6 +247,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::Whole(content) => content.is_empty(),
             Kind::Own(_) => false,
+            Kind::TakenOver(_) => true,
             // hyper drops the Content-Length of a body that is over before it begins and writes one of its own behind the
             // other fields; one that has to be asked for keeps its place.
             Kind::Upstream { body, told_empty } => !told_empty && body.is_end_stream(),
@@ -240,7 +258,17 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::Whole(content) => SizeHint::with_exact(content.len() as u64),
             Kind::Own(_) => SizeHint::default(),
+            Kind::TakenOver(_) => SizeHint::with_exact(0),
             Kind::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl wire::Content for ResponseBody {
+    fn take_over(&mut self) -> Option<Takeover> {
+        match &mut self.0 {
+            Kind::TakenOver(after) => after.take().map(|After(takeover)| takeover),
+            _ => None,
         }
     }
 }

@@ -6,7 +6,6 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use http::{Method, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
-use hyper::body::Incoming;
 
 use super::{
     body::{ResponseBody, Streamed},
@@ -23,6 +22,7 @@ use crate::{
     telemetry::exchanges::{Ended, Ring},
     token::{Held, TokenSource, Unavailable},
     upstream::client::is_idempotent,
+    wire::Incoming,
 };
 
 /// What every exchange of a worker shares.

@@ -16,7 +16,6 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
@@ -24,6 +23,7 @@ use super::{
     kept::{Budget, Kept},
     stall::Stall,
 };
+use crate::wire::{self, Incoming};
 
 /// Why the application's body could not be read to its end. Its fault, not the upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +195,7 @@ impl State {
 
     fn arrived(
         &mut self,
-        outcome: Option<Result<Frame<Bytes>, hyper::Error>>,
+        outcome: Option<Result<Frame<Bytes>, wire::BodyError>>,
     ) -> Option<Result<Frame<Bytes>, BodyFault>> {
         match outcome {
             None => {

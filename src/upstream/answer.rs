@@ -21,6 +21,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use tokio::{sync::Notify, time::Instant};
 
 use super::pool::Pool;
+use crate::wire::{BodyError, Stream};
 
 /// Interim (1xx) answers to one request at most.
 const MOST_INTERIM: usize = 16;
@@ -40,6 +41,11 @@ impl<B: 'static> AnswerBody<B> {
         body
     }
 
+    /// The connection, after a 101 or a 2xx to an extended CONNECT; whatever came after the head is still in it.
+    pub fn upgraded(self) -> Option<Stream> {
+        None
+    }
+
     fn release(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
@@ -49,13 +55,14 @@ impl<B: 'static> AnswerBody<B> {
 
 impl<B: 'static> Body for AnswerBody<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame =
+            ready!(Pin::new(&mut self.incoming).poll_frame(cx)).map(|frame| frame.map_err(BodyError::Http2));
         match &frame {
             Some(Ok(_)) if !self.incoming.is_end_stream() => {}
             Some(Ok(_)) | None => self.release(),

@@ -6,21 +6,16 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    task::JoinSet,
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_rustls::TlsConnector;
 
 use super::{Origin, tls};
+use crate::wire::Stream;
 
 /// How long one address may be silent before the next is tried beside it (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -52,18 +47,9 @@ pub struct Endpoint {
 #[derive(Debug)]
 pub struct Connection {
     /// The bytes.
-    pub io: Io,
+    pub io: Stream,
     /// HTTP/2 is spoken on it, else HTTP/1.1.
     pub http2: bool,
-}
-
-/// The bytes of a connection, plain or through TLS.
-#[derive(Debug)]
-pub enum Io {
-    /// Plain TCP.
-    Tcp(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Why no connection came about.
@@ -123,10 +109,10 @@ impl Endpoint {
         let addresses = resolve(&self.origin).await.map_err(ConnectError::Resolve)?;
         let stream = first_of(interleaved(addresses)).await?;
         let Some(tls) = &self.tls else {
-            return Ok(Connection { io: Io::Tcp(stream), http2: self.protocol == Protocol::Http2 });
+            return Ok(Connection { io: Stream::Tcp(stream), http2: self.protocol == Protocol::Http2 });
         };
         let stream = TlsConnector::from(tls.config.clone())
-            .connect(tls.server_name.clone(), stream)
+            .connect(tls.server_name.clone(), Stream::Tcp(stream))
             .await
             .map_err(ConnectError::Tls)?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -134,7 +120,7 @@ impl Endpoint {
             let problem = io::Error::new(io::ErrorKind::Unsupported, "the server does not offer HTTP/2");
             return Err(ConnectError::Tls(problem));
         }
-        Ok(Connection { io: Io::Tls(Box::new(stream)), http2 })
+        Ok(Connection { io: Stream::Connected(Box::new(stream)), http2 })
     }
 }
 
@@ -206,70 +192,6 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     Ok(stream)
-}
-
-impl Io {
-    /// The TCP connection underneath.
-    pub fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
-    }
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }
 
 impl fmt::Display for ConnectError {
@@ -473,8 +395,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         let connection = connect(&url, &tls::Settings::default(), Protocol::Auto).await.unwrap();
-        assert!(connection.io.tcp().nodelay().unwrap());
-        assert!(SockRef::from(connection.io.tcp()).keepalive().unwrap());
+        assert!(connection.io.tcp().unwrap().nodelay().unwrap());
+        assert!(SockRef::from(connection.io.tcp().unwrap()).keepalive().unwrap());
         assert!(!connection.http2, "without TLS there is no ALPN");
         let connection = connect(&url, &tls::Settings::default(), Protocol::Http2).await.unwrap();
         assert!(connection.http2, "prior knowledge");

@@ -13,5 +13,5 @@ mod socket;
 mod testing;
 pub mod tls;
 
-pub use connect::{ConnectError, Connection, Endpoint, Io, Protocol};
+pub use connect::{ConnectError, Connection, Endpoint, Protocol};
 pub use origin::Origin;

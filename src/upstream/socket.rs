@@ -13,16 +13,16 @@ use std::{
 use hyper::rt::{Executor, Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
-use super::connect::Io;
+use crate::wire::Stream;
 
 /// A socket that keeps reading after its writes have failed.
 pub(super) struct Socket {
-    io: TokioIo<Io>,
+    io: TokioIo<Stream>,
     deaf: bool,
 }
 
 impl Socket {
-    pub(super) fn new(io: Io) -> Self {
+    pub(super) fn new(io: Stream) -> Self {
         Self { io: TokioIo::new(io), deaf: false }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     telemetry::Metrics,
     token::Supply,
     upstream::{Endpoint, Origin as Place, Protocol, client::Limits, tls},
+    wire::Incoming,
 };
 
 /// Runs a test on a worker's kind of runtime; a test that hangs fails.
@@ -222,9 +223,11 @@ impl Proxy {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (entry, worker) = (entry.clone(), Rc::clone(&worker));
-                let service = service_fn(move |request| {
+                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let (entry, worker) = (entry.clone(), Rc::clone(&worker));
-                    async move { Ok::<_, Infallible>(exchange(&entry, &worker, request).await) }
+                    async move {
+                        Ok::<_, Infallible>(exchange(&entry, &worker, request.map(Incoming::from)).await)
+                    }
                 });
                 let mut http = hyper::server::conn::http1::Builder::new();
                 let connection =

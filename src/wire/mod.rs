@@ -1,0 +1,13 @@
+//! HTTP as it stands on a connection: streams of octets, heads, framing; the same on both sides of the proxy.
+//!
+//! Knows RFC 9112's grammar and what of a message two readers could see differently. Does not know who sent a message, where it
+//! goes, tokens, routes or configuration. HTTP/1.1 is read and written here, by us: a library's parser hides what was on the wire.
+//! HTTP/2 is hyper's.
+
+pub mod chunked;
+pub mod content;
+pub mod head;
+pub mod stream;
+
+pub use content::{BodyError, Content, Incoming, Source, Takeover};
+pub use stream::Stream;

@@ -1,0 +1,138 @@
+//! A connection's octets, whatever carries them.
+//!
+//! Knows TCP, Unix sockets, TLS of either side, HTTP/2 streams and octets that were read too early. Does not know what they mean.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::{client, server};
+
+/// A connection's octets.
+pub enum Stream {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS that the peer began.
+    Accepted(Box<server::TlsStream<Stream>>),
+    /// TLS that we began.
+    Connected(Box<client::TlsStream<Stream>>),
+    /// A stream of an HTTP/2 connection, or what hyper handed over.
+    Upgraded(Box<TokioIo<Upgraded>>),
+    /// Octets that were read already, then the rest.
+    Rewound(Bytes, Box<Stream>),
+    /// Two ends in one process.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
+}
+
+impl Stream {
+    /// This stream with `octets` in front of what is still to be read.
+    pub fn rewound(self, octets: Bytes) -> Self {
+        if octets.is_empty() { self } else { Self::Rewound(octets, Box::new(self)) }
+    }
+
+    /// The TCP connection at the bottom, where there is one.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Accepted(stream) => stream.get_ref().0.tcp(),
+            Self::Connected(stream) => stream.get_ref().0.tcp(),
+            Self::Rewound(_, stream) => stream.tcp(),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! each {
+    ($self:ident, $stream:ident => $done:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => $done,
+            Stream::Unix($stream) => $done,
+            Stream::Accepted($stream) => $done,
+            Stream::Connected($stream) => $done,
+            Stream::Upgraded($stream) => $done,
+            Stream::Rewound(_, $stream) => $done,
+            #[cfg(test)]
+            Stream::Memory($stream) => $done,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Self::Rewound(octets, _) = &mut *self
+            && !octets.is_empty()
+        {
+            let some = octets.len().min(buffer.remaining());
+            buffer.put_slice(&octets[..some]);
+            octets.advance(some);
+            return Poll::Ready(Ok(()));
+        }
+        each!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, octets))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Accepted(stream) => stream.is_write_vectored(),
+            Self::Connected(stream) => stream.is_write_vectored(),
+            Self::Upgraded(stream) => stream.is_write_vectored(),
+            Self::Rewound(_, stream) => stream.is_write_vectored(),
+            #[cfg(test)]
+            Self::Memory(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            Self::Unix(_) => "Unix",
+            Self::Accepted(_) => "Accepted",
+            Self::Connected(_) => "Connected",
+            Self::Upgraded(_) => "Upgraded",
+            Self::Rewound(..) => "Rewound",
+            #[cfg(test)]
+            Self::Memory(_) => "Memory",
+        })
+    }
+}
