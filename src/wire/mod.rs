@@ -6,8 +6,10 @@
 
 pub mod chunked;
 pub mod content;
+pub mod fields;
 pub mod head;
 pub mod stream;
+pub mod target;
 
 pub use content::{BodyError, Content, Incoming, Source, Takeover};
 pub use stream::Stream;
