@@ -12,12 +12,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::response;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Stream;
 
 /// The content of a message that comes in, streaming. Whoever holds it shows that it may still be read.
-pub struct Incoming(From);
+pub struct Incoming {
+    from: From,
+    interim: Option<Interim>,
+}
 
 enum From {
     Nothing,
@@ -51,18 +55,56 @@ pub enum BodyError {
 impl Incoming {
     /// No content.
     pub fn nothing() -> Self {
-        Self(From::Nothing)
+        Self { from: From::Nothing, interim: None }
     }
 
     /// Content that is read from an HTTP/1.1 connection.
     pub fn http1(source: Rc<RefCell<dyn Source>>) -> Self {
-        Self(From::Http1(source))
+        Self { from: From::Http1(source), interim: None }
+    }
+
+    /// The same, of a request whose sender takes interim answers.
+    pub fn with_interim(self, interim: Interim) -> Self {
+        Self { interim: Some(interim), ..self }
+    }
+
+    /// Where interim answers to this request go. None where its sender could not tell them from the final one (HTTP/1.0, RFC 9110
+    /// section 15.2), or where nobody can send them (HTTP/2 by hyper). Having it does not keep the content.
+    pub fn interim(&self) -> Option<Interim> {
+        self.interim.clone()
+    }
+}
+
+/// Where interim (1xx) answers to one request go.
+#[derive(Clone)]
+pub struct Interim {
+    to: Rc<RefCell<dyn SendsInterim>>,
+    request: u64,
+}
+
+/// A connection on which interim answers can be sent.
+pub trait SendsInterim {
+    /// Sends an interim answer to the request of this number; nothing once its final answer has begun.
+    fn send_interim(&mut self, request: u64, head: &response::Parts);
+}
+
+impl Interim {
+    /// For the request of this number on `to`.
+    pub fn new(to: Rc<RefCell<dyn SendsInterim>>, request: u64) -> Self {
+        Self { to, request }
+    }
+
+    /// Sends an interim answer: its status (1xx but 101) and its fields. A 100 is sent once, whoever wants it. Nothing is sent once the
+    /// final answer has begun.
+    pub fn send(&self, head: &response::Parts) {
+        self.to.borrow_mut().send_interim(self.request, head);
     }
 }
 
 impl std::convert::From<hyper::body::Incoming> for Incoming {
     fn from(incoming: hyper::body::Incoming) -> Self {
-        if incoming.is_end_stream() { Self(From::Nothing) } else { Self(From::Http2(incoming)) }
+        let from = if incoming.is_end_stream() { From::Nothing } else { From::Http2(incoming) };
+        Self { from, interim: None }
     }
 }
 
@@ -74,7 +116,7 @@ impl Body for Incoming {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.0 {
+        match &mut self.from {
             From::Nothing => Poll::Ready(None),
             From::Http1(source) => source.borrow_mut().poll_frame(cx),
             From::Http2(incoming) => Pin::new(incoming)
@@ -84,7 +126,7 @@ impl Body for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.from {
             From::Nothing => true,
             From::Http1(source) => source.borrow().is_end_stream(),
             From::Http2(incoming) => incoming.is_end_stream(),
@@ -92,7 +134,7 @@ impl Body for Incoming {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.from {
             From::Nothing => SizeHint::with_exact(0),
             From::Http1(source) => {
                 source.borrow().left().map_or_else(SizeHint::default, SizeHint::with_exact)
@@ -118,11 +160,17 @@ impl Content for http_body_util::Full<Bytes> {}
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.from {
             From::Nothing => "Incoming(nothing)",
             From::Http1(_) => "Incoming(HTTP/1.1)",
             From::Http2(_) => "Incoming(HTTP/2)",
         })
+    }
+}
+
+impl fmt::Debug for Interim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interim({})", self.request)
     }
 }
 

@@ -11,5 +11,5 @@ pub mod head;
 pub mod stream;
 pub mod target;
 
-pub use content::{BodyError, Content, Incoming, Source, Takeover};
+pub use content::{BodyError, Content, Incoming, Interim, SendsInterim, Source, Takeover};
 pub use stream::Stream;
