@@ -64,6 +64,8 @@ pub(super) fn serve(
             head_fields: 100,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
+            body_timeout: Duration::from_secs(60),
+            refuse_underscores: false,
         }))),
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: TaskTracker::new(),

@@ -211,6 +211,8 @@ fn limits(plan: &Plan) -> Rc<Limits> {
         head_fields: plan.limits.head_fields,
         head_timeout: plan.limits.head_timeout,
         idle_timeout: plan.limits.idle_timeout,
+        body_timeout: plan.limits.body_timeout,
+        refuse_underscores: plan.limits.refuse_underscores,
     })
 }
 

@@ -153,7 +153,6 @@ const LIMITS: &[Key] = &[
         Kind::Size { least: 0 },
         "Request bodies held for replays, over all requests; beyond it they are streamed. Default: 64MiB.",
     ),
-    // Less than 8 KiB is no buffer that hyper takes.
     key(
         "head_size",
         Kind::Size { least: 8 << 10 },
@@ -163,6 +162,11 @@ const LIMITS: &[Key] = &[
         "head_fields",
         Kind::Integer { least: 1, most: 10_000 },
         "The most fields of a request head. Default: 100.",
+    ),
+    key(
+        "underscores",
+        Kind::Choice { now: &["pass", "refuse"], later: &[] },
+        "Field names with an underscore, which some programs take for a hyphen: `pass` (default), or `refuse` with 400.",
     ),
     key("head_timeout", Kind::Duration, "Until a request head is complete. Default: 30s."),
     key("idle_timeout", Kind::Duration, "How long an application's kept connection may idle. Default: 5m."),

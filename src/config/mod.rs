@@ -179,6 +179,8 @@ pub struct Limits {
     pub head_size: usize,
     /// The most fields of a request head.
     pub head_fields: usize,
+    /// Requests with a field name that has an underscore are refused.
+    pub refuse_underscores: bool,
     /// Until a request head is complete.
     pub head_timeout: Duration,
     /// How long a kept connection of an application may idle.
@@ -203,6 +205,7 @@ impl Default for Limits {
             replay_memory: 64 << 20,
             head_size: 64 << 10,
             head_fields: 100,
+            refuse_underscores: false,
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
             body_timeout: Duration::from_secs(300),

@@ -43,7 +43,6 @@ where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Content + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Terms { limits, permits, connections, drain } = terms;
     let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
@@ -119,6 +118,8 @@ mod tests {
                 head_fields: 20,
                 head_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
+                body_timeout: Duration::from_secs(60),
+                refuse_underscores: false,
             }))),
             permits: Arc::new(Semaphore::new(permits)),
             connections: TaskTracker::new(),

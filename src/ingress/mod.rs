@@ -8,6 +8,5 @@ pub mod admission;
 pub mod caller;
 pub mod connection;
 pub mod door;
+mod http1;
 pub mod listen;
-mod refused;
-mod watch;

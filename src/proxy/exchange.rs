@@ -109,9 +109,7 @@ impl Asked<'_> {
     async fn carry(&self, worker: &Worker, body: Incoming) -> Result<Response<Streamed>, Failure> {
         let settings = self.route.settings();
         let source = self.route.source(&self.app.headers)?;
-        let arrival = self.app.extensions.get().cloned();
-        let (replay, body) =
-            Replay::of(body, arrival, self.keep_at_most(), &worker.budget, settings.body_timeout);
+        let (replay, body) = Replay::of(body, self.keep_at_most(), &worker.budget, settings.body_timeout);
         let Some(source) = source else { return self.send(None, body, &replay).await };
 
         let held = match source.usable(worker.clock.now()) {

@@ -35,12 +35,16 @@ pub enum Kind {
     Expectation,
     /// The Host is none of this listener's.
     UnknownHost,
+    /// The request's target alone is too long.
+    TargetTooLong,
     /// The request's head is too large.
     HeadTooLarge,
     /// A panic, caught.
     Panic,
     /// CONNECT, TRACE or an upgrade.
     NotImplemented,
+    /// A version of HTTP that is not spoken here.
+    Version,
     /// The upstream's name does not resolve.
     Resolve,
     /// The upstream refused the connection.
@@ -108,9 +112,13 @@ impl Kind {
             Self::BodyTooSlow => (Application, 408, "http_request_error", "The request's body stood still"),
             Self::Expectation => (Application, 417, "http_request_error", "The expectation is not supported"),
             Self::UnknownHost => (Application, 421, "http_request_denied", "The Host is unknown here"),
+            Self::TargetTooLong => {
+                (Application, 414, "http_request_error", "The request's target is too long")
+            }
             Self::HeadTooLarge => (Application, 431, "http_request_error", "The request's head is too large"),
             Self::Panic => (Bearward, 500, "proxy_internal_error", "bearward failed"),
             Self::NotImplemented => (Bearward, 501, "http_request_denied", "bearward does not do this"),
+            Self::Version => (Bearward, 505, "http_request_error", "This version of HTTP is not spoken here"),
             Self::Resolve => (Upstream, 502, "dns_error", "The upstream's name does not resolve"),
             Self::Refused => (Upstream, 502, "connection_refused", "The upstream cannot be reached"),
             Self::Tls => (Upstream, 502, "tls_certificate_error", "TLS with the upstream failed"),
@@ -254,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 24] = [
+    const KINDS: [Kind; 26] = [
         Kind::Malformed,
         Kind::AmbiguousPath,
         Kind::NoSubject,
@@ -263,9 +271,11 @@ mod tests {
         Kind::BodyTooSlow,
         Kind::Expectation,
         Kind::UnknownHost,
+        Kind::TargetTooLong,
         Kind::HeadTooLarge,
         Kind::Panic,
         Kind::NotImplemented,
+        Kind::Version,
         Kind::Resolve,
         Kind::Refused,
         Kind::Tls,

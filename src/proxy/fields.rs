@@ -10,10 +10,7 @@ use http::{
 };
 use http_body::Frame;
 
-use super::{
-    replay::{Arrival, RequestBody},
-    routes::Route,
-};
+use super::{replay::RequestBody, routes::Route};
 use crate::{
     token::Held,
     upstream::client::{AnswerBody, SendError},
@@ -41,10 +38,8 @@ impl<'route> Outgoing<'route> {
         let mut head = Request::new(());
         *head.method_mut() = app.method.clone();
         *head.uri_mut() = Uri::from(target);
-        // hyper keeps the spelling of field names there.
+        // The spelling of field names is there.
         *head.extensions_mut() = app.extensions.clone();
-        // The client need not know whether the application's body is still on its way.
-        head.extensions_mut().remove::<Arrival>();
         *head.headers_mut() = request_fields(route, app, token);
         Self { route, head }
     }

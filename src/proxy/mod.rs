@@ -19,7 +19,6 @@ pub use body::ResponseBody;
 pub use exchange::{Worker, exchange};
 pub use failure::{Failure, Kind};
 pub use kept::Budget;
-pub use replay::Arrival;
 pub use routes::{Entry, Route, RouteTable, Row, Settings};
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::{
     fmt,
     pin::Pin,
     rc::Rc,
-    sync::{Arc, Weak},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -38,18 +37,6 @@ pub(super) enum BodyFault {
 #[derive(Debug)]
 pub(super) struct Replay(Option<Rc<RefCell<State>>>);
 
-/// Goes with a request as an extension. As long as it is there, the request's body may still be read, also after the
-/// answer has ended: who has it knows that the connection is not idle.
-#[derive(Clone, Debug, Default)]
-pub struct Arrival(Arc<()>);
-
-impl Arrival {
-    /// What can tell whether it is still there.
-    pub fn watch(&self) -> Weak<()> {
-        Arc::downgrade(&self.0)
-    }
-}
-
 /// What one sending sends.
 pub struct RequestBody(Sending);
 
@@ -62,7 +49,6 @@ enum Sending {
 #[derive(Debug)]
 struct State {
     incoming: Incoming,
-    _arrival: Option<Arrival>,
     sized: bool,
     ended: bool,
     fault: Option<BodyFault>,
@@ -78,7 +64,6 @@ impl Replay {
     /// Takes a request's body; it is kept as long as it stays under `limit` octets and the budget lasts.
     pub(super) fn of(
         body: Incoming,
-        arrival: Option<Arrival>,
         limit: usize,
         budget: &Budget,
         stall_after: Duration,
@@ -91,7 +76,6 @@ impl Replay {
         let kept = short.then(|| Kept::new(limit, budget));
         let state = Rc::new(RefCell::new(State {
             incoming: body,
-            _arrival: arrival,
             sized: length.is_some(),
             ended: false,
             fault: None,

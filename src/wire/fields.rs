@@ -94,7 +94,9 @@ pub fn read(
 }
 
 fn name_of(name: &[u8]) -> Result<HeaderName, HeadError> {
-    HeaderName::from_bytes(name).map_err(|_| {
+    // The one octet that `HeaderName` takes and that is in no token (RFC 9110 section 5.6.2).
+    let quoted = name.contains(&b'"');
+    HeaderName::from_bytes(name).ok().filter(|_| !quoted).ok_or({
         HeadError::Malformed(match name {
             [] => "a field has no name",
             [b' ' | b'\t', ..] => {
@@ -252,6 +254,7 @@ mod tests {
             b"A\r\n\r\n",
             b"A b: c\r\n\r\n",
             b"A(: c\r\n\r\n",
+            b"A\"b: c\r\n\r\n",
             b"A\xc3\xa9: c\r\n\r\n",
         ] {
             let outcome = section(text);

@@ -104,6 +104,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("limits", "replay_memory", "\"1MiB\""),
     ("limits", "head_size", "\"9KiB\""),
     ("limits", "head_fields", "9"),
+    ("limits", "underscores", "\"refuse\""),
     ("limits", "head_timeout", "\"9s\""),
     ("limits", "idle_timeout", "\"9s\""),
     ("limits", "body_timeout", "\"9s\""),

@@ -85,6 +85,7 @@ fn limits(table: Option<&Table>) -> Limits {
         replay_memory: number("replay_memory", default.replay_memory),
         head_size: number("head_size", default.head_size),
         head_fields: number("head_fields", default.head_fields),
+        refuse_underscores: table.text("underscores") == Some("refuse"),
         head_timeout: duration("head_timeout", default.head_timeout),
         idle_timeout: duration("idle_timeout", default.idle_timeout),
         body_timeout: duration("body_timeout", default.body_timeout),

@@ -2,28 +2,27 @@
 
 use std::{
     cell::{Cell, RefCell},
-    convert::Infallible,
     future::Future,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::spawn_local,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    ingress::connection,
     proxy::{Budget, Entry, Route, Settings, Worker, exchange, rejection::Rule},
     telemetry::Metrics,
     token::Supply,
     upstream::{Endpoint, Origin as Place, Protocol, client::Limits, tls},
-    wire::Incoming,
+    wire::Stream,
 };
 
 /// Runs a test on a worker's kind of runtime; a test that hangs fails.
@@ -199,6 +198,15 @@ pub fn route_with(port: u16, protocol: Protocol, settings: Settings, supply: Opt
     Route::new(Arc::new(settings), endpoint, supply, Metrics::default().upstream("api")).unwrap()
 }
 
+const LIMITS: connection::Limits = connection::Limits {
+    head_size: 64 << 10,
+    head_fields: 100,
+    head_timeout: Duration::from_secs(30),
+    idle_timeout: Duration::from_secs(60),
+    body_timeout: Duration::from_secs(60),
+    refuse_underscores: false,
+};
+
 /// A worker with one listener, as the ingress will build it.
 pub struct Proxy {
     pub port: u16,
@@ -219,20 +227,16 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let budget = Budget::new(octets);
         let worker = Rc::new(Worker { clock: Clock::system(), budget: budget.clone(), seen: None });
+        let drain = CancellationToken::new();
         spawn_local(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (entry, worker) = (entry.clone(), Rc::clone(&worker));
-                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                    let (entry, worker) = (entry.clone(), Rc::clone(&worker));
-                    async move {
-                        Ok::<_, Infallible>(exchange(&entry, &worker, request.map(Incoming::from)).await)
-                    }
+                let drain = drain.clone();
+                spawn_local(async move {
+                    let service = async |request| exchange(&entry, &worker, request).await;
+                    connection::serve_stream(Stream::Tcp(socket), &LIMITS, service, drain).await;
                 });
-                let mut http = hyper::server::conn::http1::Builder::new();
-                let connection =
-                    http.preserve_header_case(true).serve_connection(TokioIo::new(socket), service);
-                spawn_local(async move { drop(connection.await) });
             }
         });
         Self { port, budget }

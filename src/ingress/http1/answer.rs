@@ -1,0 +1,219 @@
+//! Writing one answer: its framing, its content, and what becomes of the connection behind it.
+//!
+//! Knows RFC 9112 section 6 from the side of a server. Does not know what an answer means.
+
+use std::{
+    cell::RefCell,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, Version, header, response};
+use http_body::{Body, Frame};
+
+use super::{date, line::Line};
+use crate::wire::{
+    Content, Takeover, chunked,
+    head::{self, Framing},
+};
+
+/// What of a request its answer depends on.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) persists: bool,
+}
+
+/// What becomes of the connection.
+pub(super) enum Then {
+    /// Another request may come.
+    Goes,
+    /// It ends, and the application was told.
+    Ends,
+    /// It ends in the middle of the answer, and must look like that.
+    Cut,
+    /// It ends in the middle of an answer whose end is that of the connection: only a reset says that.
+    Reset,
+    /// Somebody takes it over.
+    TakenOver(Takeover),
+}
+
+/// Writes `answer` as the answer to what was `asked`.
+pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answer: Response<B>) -> Then {
+    let (head, mut content) = answer.into_parts();
+    let tunnel = asked.method == Method::CONNECT && head.status.is_success();
+    if tunnel || head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return match content.take_over() {
+            Some(takeover) => begin_takeover(line, &head, takeover).await,
+            // It says that another protocol begins, and nobody is there who speaks it.
+            None => Then::Cut,
+        };
+    }
+    let framing = framing(asked, &head, &content);
+    let ends = {
+        let mut line = line.borrow_mut();
+        let never_comes = line.begin_answer();
+        let ends =
+            !asked.persists || line.draining || line.is_broken() || never_comes || framing == Framing::Close;
+        let connection = ends.then_some("close");
+        head::write_answer(&head, framing, connection, Some(&date::now()), line.outbox.gathered());
+        ends
+    };
+    let content_written = if has_content(asked, &head) && framing != Framing::Length(0) {
+        let mut writing = Writing { content: pin!(content), framing, left: length(framing), outcome: None };
+        std::future::poll_fn(|cx| writing.poll(line, cx)).await
+    } else {
+        std::future::poll_fn(|cx| poll_flush(line, cx)).await.map_err(|_| ())
+    };
+    match content_written {
+        Err(()) if framing == Framing::Close => Then::Reset,
+        Err(()) => Then::Cut,
+        Ok(()) if ends => Then::Ends,
+        Ok(()) => Then::Goes,
+    }
+}
+
+async fn begin_takeover(line: &RefCell<Line>, head: &response::Parts, takeover: Takeover) -> Then {
+    let upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    {
+        let mut line = line.borrow_mut();
+        line.begin_answer();
+        let connection = upgrade.then_some("upgrade");
+        head::write_answer(head, Framing::Nothing, connection, Some(&date::now()), line.outbox.gathered());
+    }
+    match std::future::poll_fn(|cx| poll_flush(line, cx)).await {
+        Ok(()) => Then::TakenOver(takeover),
+        Err(_) => Then::Cut,
+    }
+}
+
+/// Whether such an answer may have content (RFC 9112 section 6.3).
+fn has_content(asked: &Asked, head: &response::Parts) -> bool {
+    asked.method != Method::HEAD && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn framing<B: Body>(asked: &Asked, head: &response::Parts, content: &B) -> Framing {
+    let exact = if content.is_end_stream() { Some(0) } else { content.size_hint().exact() };
+    if has_content(asked, head) {
+        return match (exact, asked.version) {
+            (Some(length), _) => Framing::Length(length),
+            (None, Version::HTTP_10) => Framing::Close,
+            (None, _) => Framing::Chunked,
+        };
+    }
+    // RFC 9110 section 8.6: with HEAD and 304 it counts a content that is not sent.
+    let told =
+        head.headers.get(header::CONTENT_LENGTH).and_then(|told| head::content_length(told.as_bytes()));
+    match (told, exact) {
+        _ if head.status == StatusCode::NO_CONTENT => Framing::Nothing,
+        (Some(length), _) => Framing::Length(length),
+        (None, Some(length)) if length > 0 && asked.method == Method::HEAD => Framing::Length(length),
+        _ => Framing::Nothing,
+    }
+}
+
+fn length(framing: Framing) -> Option<u64> {
+    match framing {
+        Framing::Length(length) => Some(length),
+        _ => None,
+    }
+}
+
+fn poll_flush(line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    line.borrow_mut().poll_flush(cx)
+}
+
+/// The content of an answer on its way.
+struct Writing<'a, B> {
+    content: Pin<&'a mut B>,
+    framing: Framing,
+    /// What is still to come of a content whose length was told.
+    left: Option<u64>,
+    /// How it ended; what there is of it may still have to be written.
+    outcome: Option<Result<(), ()>>,
+}
+
+impl<B: Body<Data = Bytes>> Writing<'_, B> {
+    /// Ready once all of it is written; an error where that cannot be.
+    fn poll(&mut self, line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        loop {
+            if let Some(outcome) = self.outcome {
+                // What came before a cut is the application's.
+                return poll_flush(line, cx).map(|flushed| flushed.map_err(|_| ()).and(outcome));
+            }
+            if line.borrow().outbox.is_full() {
+                ready!(poll_flush(line, cx)).map_err(|_| ())?;
+            }
+            let ended = match self.content.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => self.put(frame, line),
+                Poll::Ready(Some(Err(_))) => Err(()),
+                Poll::Ready(None) => self.end(line).map(|()| true),
+                Poll::Pending => return self.poll_waiting(line, cx),
+            };
+            self.outcome = match ended {
+                Ok(false) => None,
+                Ok(true) => Some(Ok(())),
+                Err(()) => Some(Err(())),
+            };
+        }
+    }
+
+    /// Nothing has come: what is there goes out, and the application may be gone.
+    fn poll_waiting(&self, line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        let mut line = line.borrow_mut();
+        line.attend(cx);
+        if let Poll::Ready(Err(_)) = line.poll_flush(cx) {
+            return Poll::Ready(Err(()));
+        }
+        line.poll_gone(cx).map(|_gone| Err(()))
+    }
+
+    /// Whether this was the last of it.
+    fn put(&mut self, frame: Frame<Bytes>, line: &RefCell<Line>) -> Result<bool, ()> {
+        let mut line = line.borrow_mut();
+        let content = match frame.into_data() {
+            Ok(content) => content,
+            Err(frame) => {
+                if self.framing == Framing::Chunked {
+                    line.moved += 1;
+                    chunked::end(frame.trailers_ref(), line.outbox.gathered());
+                    return Ok(true);
+                }
+                return Ok(false);
+            }
+        };
+        if content.is_empty() {
+            return Ok(false);
+        }
+        if let Some(left) = &mut self.left {
+            // More than was told would be taken for the next answer.
+            *left = left.checked_sub(content.len() as u64).ok_or(())?;
+        }
+        line.moved += 1;
+        line.outbox.put(content, self.framing == Framing::Chunked);
+        if self.left == Some(0) {
+            return Ok(true);
+        }
+        let ended = self.left.is_none() && self.content.is_end_stream();
+        if ended && self.framing == Framing::Chunked {
+            line.outbox.put_last_chunk();
+        }
+        Ok(ended)
+    }
+
+    fn end(&self, line: &RefCell<Line>) -> Result<(), ()> {
+        match self.framing {
+            Framing::Length(_) => self.left.filter(|left| *left == 0).map(|_| ()).ok_or(()),
+            Framing::Chunked => {
+                let mut line = line.borrow_mut();
+                line.moved += 1;
+                line.outbox.put_last_chunk();
+                Ok(())
+            }
+            Framing::Close | Framing::Nothing => Ok(()),
+        }
+    }
+}

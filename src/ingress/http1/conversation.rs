@@ -1,0 +1,227 @@
+//! What is said on one connection: a request, its answer, the next request.
+//!
+//! Knows the order of things, and when a connection can carry another request (RFC 9112 section 9.3). Does not know what answers one.
+
+use std::{
+    cell::RefCell,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Request, Response, Version, header};
+use tokio::io::AsyncWriteExt;
+
+use super::{
+    answer::{self, Asked, Then},
+    line::{self, Held, Line},
+    patience::Phase,
+    refusal,
+};
+use crate::{
+    ingress::connection::Limits,
+    proxy::Failure,
+    wire::{
+        Content, Incoming, Interim, Source, Stream,
+        head::{self, HeadError, RequestHead},
+    },
+};
+
+/// What is read of a request's content though nobody wants it, in octets: so much a connection is worth.
+const DISCARD_AT_MOST: u64 = 64 << 10;
+/// How long, and how much, is read behind a last answer, so that it is not lost to a reset (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_AT_MOST: usize = 1 << 20;
+
+/// Answers requests until the connection ends.
+pub(super) async fn hold<S, F, B>(line: &Rc<RefCell<Line>>, limits: &Limits, service: S)
+where
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>>,
+    B: Content,
+{
+    let bounds = head::Limits { size: limits.head_size, fields: limits.head_fields };
+    while let Some(head) = std::future::poll_fn(|cx| poll_head(line, bounds, cx)).await {
+        let then = match head.map_err(refusal::of).and_then(|head| acceptable(head, limits)) {
+            Ok(head) => {
+                let (asked, request) = begin(line, head);
+                let Some(answer) = answered(line, service(request)).await else { return };
+                answer::write(line, &asked, answer).await
+            }
+            Err(failure) => refuse(line, failure).await,
+        };
+        match then {
+            Then::Goes => {
+                if !rest_is_over(line).await {
+                    return linger(line).await;
+                }
+            }
+            Then::Ends => return linger(line).await,
+            Then::Cut => return,
+            Then::Reset => return reset(line),
+            Then::TakenOver(takeover) => {
+                // The new protocol begins behind the request's content, all of it.
+                if rest_is_over(line).await {
+                    let stream = line.borrow_mut().take();
+                    line.borrow_mut().enter(Phase::TakenOver);
+                    if let Some(stream) = stream {
+                        takeover(stream).await;
+                    }
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// The next request's head; `None` where none comes.
+fn poll_head(
+    line: &RefCell<Line>,
+    bounds: head::Limits,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<RequestHead, HeadError>>> {
+    let mut line = line.borrow_mut();
+    loop {
+        if !line.inbox.is_empty() {
+            match head::request(&mut line.inbox, bounds) {
+                Ok(None) => {}
+                Ok(Some(head)) => return Poll::Ready(Some(Ok(head))),
+                Err(fault) => return Poll::Ready(Some(Err(fault))),
+            }
+        }
+        let phase = if line.inbox.is_empty() { Phase::Idle } else { Phase::Head };
+        if line.phase != phase {
+            line.enter(phase);
+        }
+        if !matches!(ready!(line.poll_read(cx)), Ok(1..)) {
+            return Poll::Ready(None);
+        }
+    }
+}
+
+fn acceptable(head: RequestHead, limits: &Limits) -> Result<RequestHead, Failure> {
+    if head.underscored && limits.refuse_underscores { Err(refusal::underscore()) } else { Ok(head) }
+}
+
+fn begin(line: &Rc<RefCell<Line>>, head: RequestHead) -> (Asked, Request<Incoming>) {
+    let RequestHead { parts, framing, persists, .. } = head;
+    let takes_interim = parts.version == Version::HTTP_11;
+    let waits = takes_interim
+        && parts
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    line.borrow_mut().begin(framing, takes_interim, waits);
+    let content = if line.borrow().is_whole() {
+        Incoming::nothing()
+    } else {
+        let held: Rc<RefCell<dyn Source>> = Rc::new(RefCell::new(Held::new(line)));
+        Incoming::http1(held)
+    };
+    let content = if takes_interim {
+        content.with_interim(Interim::new(line.clone(), line::number(line)))
+    } else {
+        content
+    };
+    let asked = Asked { method: parts.method.clone(), version: parts.version, persists };
+    (asked, Request::from_parts(parts, content))
+}
+
+/// The answer, as soon as it is there; `None` if the application is gone before.
+async fn answered<T>(line: &RefCell<Line>, answering: impl Future<Output = T>) -> Option<T> {
+    let mut answering = pin!(answering);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        let mut line = line.borrow_mut();
+        line.attend(cx);
+        // A 100, or another interim answer.
+        if let Poll::Ready(Err(_)) = line.poll_flush(cx) {
+            return Poll::Ready(None);
+        }
+        line.poll_gone(cx).map(|_gone| None)
+    })
+    .await
+}
+
+async fn refuse(line: &RefCell<Line>, failure: Failure) -> Then {
+    failure.log();
+    line.borrow_mut().enter(Phase::Busy);
+    let asked = Asked { method: http::Method::GET, version: Version::HTTP_11, persists: false };
+    answer::write(line, &asked, failure.into_response()).await
+}
+
+/// Behind an answer: waits for who still reads the request's content, and throws away a little that nobody wants. Whether another request
+/// can follow.
+async fn rest_is_over(line: &RefCell<Line>) -> bool {
+    let mut discarded = 0;
+    std::future::poll_fn(|cx| poll_rest(line, &mut discarded, cx)).await
+}
+
+fn poll_rest(line: &RefCell<Line>, discarded: &mut u64, cx: &mut Context<'_>) -> Poll<bool> {
+    let mut line = line.borrow_mut();
+    loop {
+        if line.is_whole() || line.is_broken() {
+            return Poll::Ready(line.is_whole());
+        }
+        line.attend(cx);
+        let phase = if line.is_held() { Phase::Upload } else { Phase::Discarding };
+        if line.phase != phase {
+            line.enter(phase);
+        }
+        if phase == Phase::Upload {
+            return Poll::Pending;
+        }
+        if line.left().is_some_and(|left| left + *discarded > DISCARD_AT_MOST) || *discarded > DISCARD_AT_MOST
+        {
+            return Poll::Ready(false);
+        }
+        *discarded += ready!(line.poll_discard(cx));
+    }
+}
+
+/// Ends a connection in stages, so that the application reads the last answer before it learns that nobody listens any more.
+async fn linger(line: &RefCell<Line>) {
+    let Some(mut stream) = ({
+        let mut line = line.borrow_mut();
+        line.enter(Phase::Discarding);
+        let ended = line.has_ended();
+        line::forget(&mut line.inbox);
+        line.take().filter(|_| !ended)
+    }) else {
+        return;
+    };
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut read_on = pin!(read_on(stream));
+    // Most are there already, or hang up at once: no timer for those.
+    if std::future::poll_fn(|cx| Poll::Ready(read_on.as_mut().poll(cx).is_ready())).await {
+        return;
+    }
+    let _in_time = tokio::time::timeout(LINGER, read_on).await;
+}
+
+async fn read_on(mut stream: Stream) {
+    use tokio::io::AsyncReadExt;
+    let mut read = 0;
+    let mut buffer = bytes::BytesMut::with_capacity(8 << 10);
+    while read < LINGER_AT_MOST {
+        match stream.read_buf(&mut buffer).await {
+            Ok(1..) => read += line::forget(&mut buffer),
+            Ok(0) | Err(_) => return,
+        }
+        buffer.reserve(8 << 10);
+    }
+}
+
+/// Ends a connection so that the end of its last answer cannot be taken for that. On a Unix socket and inside a tunnel there is no reset;
+/// there TLS's missing end says it, or nothing.
+fn reset(line: &RefCell<Line>) {
+    if let Some(tcp) = line.borrow_mut().stream().and_then(|stream| stream.tcp()) {
+        // Where it fails, the connection is gone anyway.
+        let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    }
+}
