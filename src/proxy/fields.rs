@@ -54,6 +54,17 @@ impl<'route> Outgoing<'route> {
     ) -> Result<Response<AnswerBody<RequestBody>>, SendError> {
         self.route.client().send(self.head.map(|()| body)).await
     }
+
+    /// The same on a connection that is not a kept one.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub(super) async fn send_afresh(
+        self,
+        body: RequestBody,
+    ) -> Result<Response<AnswerBody<RequestBody>>, SendError> {
+        self.route.client().send_afresh(self.head.map(|()| body)).await
+    }
 }
 
 fn request_fields(route: &Route, app: &request::Parts, token: Option<&Held>) -> HeaderMap {

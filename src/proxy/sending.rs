@@ -9,7 +9,7 @@ use http::{Method, Response};
 use tokio::time::Instant;
 
 use super::{
-    body::Streamed,
+    body::{AnswerBody, Streamed},
     failure::{Failure, Kind},
     fields::Outgoing,
     replay::{BodyFault, Replay, RequestBody},
@@ -29,13 +29,14 @@ pub(super) async fn send<'route>(
     replay: &Replay,
 ) -> Result<Response<Streamed>, Failure> {
     let settings = route.settings();
-    let mut outcome = once(settings, outgoing(), body, replay).await;
+    let mut outcome = once(settings, outgoing().send(body), replay).await;
     if matches!(outcome, Err(Unanswered::Error(SendError::Cut(_))))
         && is_idempotent(method)
         && let Some(body) = replay.again()
     {
-        // RFC 9110 section 9.2.2: sending it twice means the same as sending it once.
-        outcome = once(settings, outgoing(), body, replay).await;
+        // RFC 9110 section 9.2.2: sending it twice means the same as sending it once. Where one kept connection has ended, the
+        // others may have too.
+        outcome = once(settings, outgoing().send_afresh(body), replay).await;
     }
     outcome.map_err(|unanswered| unanswered.told(settings, replay))
 }
@@ -47,11 +48,10 @@ enum Unanswered {
 
 async fn once(
     settings: &Settings,
-    outgoing: Outgoing<'_>,
-    body: RequestBody,
+    answer: impl Future<Output = Result<Response<AnswerBody>, SendError>>,
     replay: &Replay,
 ) -> Result<Response<Streamed>, Unanswered> {
-    let answer = patiently(settings.response_timeout, replay, outgoing.send(body)).await;
+    let answer = patiently(settings.response_timeout, replay, answer).await;
     let response = answer.ok_or(Unanswered::TimedOut)?.map_err(Unanswered::Error)?;
     Ok(response.map(|body| Streamed::new(body, settings.body_timeout)))
 }

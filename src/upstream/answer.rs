@@ -1,59 +1,101 @@
-//! An answer's body, and the connection it comes on until it has ended.
+//! An answer's content, and the connection it comes on until it has ended.
 //!
-//! Knows when an HTTP/1.1 connection is free for the next request: the body ended cleanly and the connection says it
-//! is ready. In every other case the connection is closed. Does not know what the body is for.
+//! Knows when an HTTP/1.1 connection goes back to its pool: the content ended where its framing said, nothing came behind it, and
+//! the request is written. In every other case the connection is closed. Does not know what the content is for.
 
 use std::{
     fmt,
     pin::Pin,
-    rc::{Rc, Weak},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    rc::Weak,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::Request;
+use futures_util::FutureExt;
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::http1};
-use tokio::{sync::Notify, time::Instant};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
 
-use super::pool::Pool;
+use super::{
+    http1::{Exchange, Left},
+    pool::Pool,
+};
 use crate::wire::{BodyError, Stream};
 
-/// Interim (1xx) answers to one request at most.
-const MOST_INTERIM: usize = 16;
+/// The content of an answer, streaming. Dropped before its end, it closes an HTTP/1.1 connection.
+pub struct AnswerBody<B>(On<B>);
 
-/// The body of an answer, streaming. Dropped before its end, it closes an HTTP/1.1 connection.
-pub struct AnswerBody<B> {
-    incoming: Incoming,
-    lease: Option<Lease<B>>,
+enum On<B> {
+    Http1 { exchange: Option<Exchange<B>>, pool: Weak<Pool<B>> },
+    Http2 { incoming: Incoming, tunnel: Option<OnUpgrade> },
 }
 
-impl<B: 'static> AnswerBody<B> {
-    pub(super) fn new(incoming: Incoming, lease: Option<Lease<B>>) -> Self {
-        let mut body = Self { incoming, lease };
-        if body.incoming.is_end_stream() {
-            body.release();
+impl<B> AnswerBody<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub(super) fn http1(exchange: Exchange<B>, pool: Weak<Pool<B>>) -> Self {
+        let over = exchange.is_over() && !exchange.has_switched();
+        let mut on = On::Http1 { exchange: Some(exchange), pool };
+        if over {
+            on.release();
         }
-        body
+        Self(on)
     }
 
-    /// The connection, after a 101 or a 2xx to an extended CONNECT; whatever came after the head is still in it.
+    /// `tunnel`: what becomes of the stream after a 2xx to CONNECT.
+    pub(super) fn http2(incoming: Incoming, tunnel: Option<OnUpgrade>) -> Self {
+        Self(On::Http2 { incoming, tunnel })
+    }
+
+    /// The connection, after a 101 or a 2xx to CONNECT; whatever came after the head is still in it. `None` after other answers, and
+    /// where the request was not wholly sent before.
     pub fn upgraded(self) -> Option<Stream> {
-        None
-    }
-
-    fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        match self.0 {
+            On::Http1 { exchange, .. } => exchange?.into_switched(),
+            On::Http2 { tunnel, .. } => {
+                let upgraded = tunnel?.now_or_never()?.ok()?;
+                Some(Stream::Upgraded(Box::new(TokioIo::new(upgraded))))
+            }
         }
     }
 }
 
-impl<B: 'static> Body for AnswerBody<B> {
+impl<B> On<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// The answer has ended: back to the pool, at once as a rule, later where the request is still being written.
+    fn release(&mut self) {
+        let Self::Http1 { exchange, pool } = self else { return };
+        match exchange.take().map(Exchange::leave) {
+            Some(Left::Free(connection)) => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.put_back(connection);
+                }
+            }
+            Some(Left::Writing(exchange)) => {
+                let pool = pool.clone();
+                tokio::task::spawn_local(async move {
+                    if let Left::Free(connection) = exchange.finish().await
+                        && let Some(pool) = pool.upgrade()
+                    {
+                        pool.put_back(connection);
+                    }
+                });
+            }
+            Some(Left::Closed) | None => {}
+        }
+    }
+}
+
+impl<B> Body for AnswerBody<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -61,105 +103,43 @@ impl<B: 'static> Body for AnswerBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame =
-            ready!(Pin::new(&mut self.incoming).poll_frame(cx)).map(|frame| frame.map_err(BodyError::Http2));
+        let exchange = match &mut self.0 {
+            On::Http2 { incoming, .. } => {
+                let frame = Pin::new(incoming).poll_frame(cx);
+                return frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Http2)));
+            }
+            On::Http1 { exchange, .. } => exchange,
+        };
+        let Some(under_way) = exchange else { return Poll::Ready(None) };
+        let frame = ready!(under_way.poll_frame(cx));
         match &frame {
-            Some(Ok(_)) if !self.incoming.is_end_stream() => {}
-            Some(Ok(_)) | None => self.release(),
-            Some(Err(_)) => self.lease = None,
+            Some(Ok(_)) if !under_way.is_over() => {}
+            Some(Err(_)) => *exchange = None,
+            Some(Ok(_)) | None => self.0.release(),
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.0 {
+            On::Http1 { exchange, .. } => exchange.as_ref().is_none_or(Exchange::is_over),
+            On::Http2 { incoming, .. } => incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.0 {
+            On::Http1 { exchange, .. } => exchange
+                .as_ref()
+                .map_or(Some(0), Exchange::left)
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            On::Http2 { incoming, .. } => incoming.size_hint(),
+        }
     }
 }
 
 impl<B> fmt::Debug for AnswerBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AnswerBody").finish_non_exhaustive()
-    }
-}
-
-/// An HTTP/1.1 connection in the hands of one exchange.
-pub(super) struct Lease<B> {
-    sender: http1::SendRequest<B>,
-    pool: Weak<Pool<B>>,
-    born: Instant,
-    interim: Arc<Interim>,
-}
-
-impl<B: 'static> Lease<B> {
-    pub(super) fn new(sender: http1::SendRequest<B>, pool: &Rc<Pool<B>>) -> Self {
-        Self { sender, pool: Rc::downgrade(pool), born: Instant::now(), interim: Arc::default() }
-    }
-
-    pub(super) fn sender(&mut self) -> &mut http1::SendRequest<B> {
-        &mut self.sender
-    }
-
-    pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    pub(super) fn born(&self) -> Instant {
-        self.born
-    }
-
-    /// Counts the interim answers to `request`, from none.
-    pub(super) fn watch_interim(&self, request: &mut Request<B>) -> Arc<Interim> {
-        self.interim.seen.store(0, Ordering::Relaxed);
-        let interim = Arc::clone(&self.interim);
-        hyper::ext::on_informational(request, move |_| interim.count());
-        Arc::clone(&self.interim)
-    }
-
-    /// Back to the pool as soon as the connection is ready: at once as a rule, later where the request's body is still
-    /// going out though its answer has ended.
-    fn give_back(mut self) {
-        if self.sender.is_ready() {
-            if let Some(pool) = self.pool.upgrade() {
-                pool.put_back(self);
-            }
-        } else if !self.sender.is_closed() {
-            tokio::task::spawn_local(async move {
-                if self.sender.ready().await.is_ok()
-                    && let Some(pool) = self.pool.upgrade()
-                {
-                    pool.put_back(self);
-                }
-            });
-        }
-    }
-}
-
-/// A count of interim answers. An upstream that sends nothing else must not keep a connection busy for ever.
-#[derive(Debug, Default)]
-pub(super) struct Interim {
-    seen: AtomicUsize,
-    changed: Notify,
-}
-
-impl Interim {
-    fn count(&self) {
-        if self.seen.fetch_add(1, Ordering::Relaxed) >= MOST_INTERIM {
-            self.changed.notify_one();
-        }
-    }
-
-    /// Returns once there were more than 16.
-    pub(super) async fn too_many(&self) {
-        while self.seen.load(Ordering::Relaxed) <= MOST_INTERIM {
-            self.changed.notified().await;
-        }
     }
 }

@@ -7,24 +7,22 @@
 use std::{cell::Cell, fmt, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use futures_util::future::LocalBoxFuture;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
 use http_body::Body;
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
-};
+use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::TokioTimer;
 
 pub use super::answer::AnswerBody;
 use super::{
     ConnectError, Connection, Endpoint,
-    answer::Lease,
+    http1::{self, Exchange, Sending},
     pool::{Line, Pool, Shared},
     socket::{LocalExecutor, Socket},
 };
 
-/// The largest answer head, in octets (a larger one is a fault of the upstream).
-const HEAD_SIZE: usize = 64 << 10;
+/// The largest head of an HTTP/2 answer, in octets (a larger one is a fault of the upstream).
+const HEAD_SIZE: u32 = 64 << 10;
 /// How often a used HTTP/2 connection is asked whether it still lives.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
@@ -53,9 +51,9 @@ pub enum SendError {
     /// There is no connection; nothing was written.
     Connect(ConnectError),
     /// The connection ended before an answer; the request may have been received.
-    Cut(hyper::Error),
+    Cut(Cause),
     /// The request's own body failed.
-    Body(hyper::Error),
+    Body(Cause),
     /// What came back is no HTTP answer, or one whose end cannot be told.
     NotHttp(String),
     /// The answer's head has more than 100 fields or 64 KiB.
@@ -64,10 +62,13 @@ pub enum SendError {
     TooManyInterim,
 }
 
+/// What went wrong below.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 impl<B> Client<B>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<Cause>,
 {
     /// A client without a connection yet.
     pub fn new(endpoint: Arc<Endpoint>, limits: Limits) -> Self {
@@ -91,18 +92,36 @@ where
     /// # Errors
     /// There is no connection, or it brought no final answer.
     pub async fn send(&self, request: Request<B>) -> Result<Response<AnswerBody<B>>, SendError> {
-        let request = match self.pool.take() {
-            None => request,
-            Some(line) => match self.carry(line, request).await {
-                Err(Unanswered::NotSent(request, _)) => *request,
-                Err(Unanswered::Failed(error)) => return Err(error),
-                Ok(response) => return Ok(response),
-            },
-        };
-        let line = self.open().await?;
-        self.carry(line, request).await.map_err(|unanswered| match unanswered {
-            Unanswered::NotSent(_, error) => SendError::Cut(error),
-            Unanswered::Failed(error) => error,
+        // What can be sent again need not be choosy.
+        let once = !is_idempotent(request.method()) || !request.body().is_end_stream();
+        let outgoing = Outgoing::Whole(request);
+        let Some(line) = self.pool.take(once) else { return self.send_on_fresh(outgoing).await };
+        match self.carry(line, outgoing).await {
+            Ok(response) => Ok(response),
+            Err(Unanswered::NotSent(outgoing, _)) => self.send_on_fresh(*outgoing).await,
+            Err(Unanswered::Failed(error)) => Err(error),
+        }
+    }
+
+    /// The same, never on an HTTP/1.1 connection that was kept: for a request that met the end of one.
+    ///
+    /// # Errors
+    /// There is no connection, or it brought no final answer.
+    pub async fn send_afresh(&self, request: Request<B>) -> Result<Response<AnswerBody<B>>, SendError> {
+        self.send_on_fresh(Outgoing::Whole(request)).await
+    }
+
+    /// Boxed, because it is the rare way and would double every exchange's size.
+    fn send_on_fresh(
+        &self,
+        outgoing: Outgoing<B>,
+    ) -> LocalBoxFuture<'_, Result<Response<AnswerBody<B>>, SendError>> {
+        Box::pin(async move {
+            let line = self.open().await?;
+            self.carry(line, outgoing).await.map_err(|unanswered| match unanswered {
+                Unanswered::NotSent(_, cause) => SendError::Cut(cause),
+                Unanswered::Failed(error) => error,
+            })
         })
     }
 
@@ -121,34 +140,21 @@ where
         };
         let connection = self.endpoint.connect().await.map_err(SendError::Connect)?;
         self.spoke_http2.set(connection.http2);
-        if connection.http2 { self.open_http2(connection).await } else { self.open_http1(connection).await }
-    }
-
-    async fn open_http1(&self, connection: Connection) -> Result<Line<B>, SendError> {
-        let (sender, task) = http1::Builder::new()
-            .preserve_header_case(true)
-            // RFC 9112 section 5.1: a proxy removes such white space, it does not refuse the answer.
-            .allow_spaces_after_header_name_in_responses(true)
-            .max_header_size(HEAD_SIZE)
-            .handshake(Socket::new(connection.io))
-            .await
-            .map_err(SendError::Cut)?;
-        tokio::task::spawn_local(async move {
-            if let Err(error) = task.await {
-                tracing::debug!(%error, "an upstream connection ended");
-            }
-        });
-        Ok(Line::Own(Lease::new(sender, &self.pool)))
+        if connection.http2 {
+            self.open_http2(connection).await
+        } else {
+            Ok(Line::Own(http1::Connection::new(connection.io)))
+        }
     }
 
     async fn open_http2(&self, connection: Connection) -> Result<Line<B>, SendError> {
         let (sender, task) = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
-            .max_header_list_size(HEAD_SIZE as u32)
+            .max_header_list_size(HEAD_SIZE)
             .handshake(Socket::new(connection.io))
             .await
-            .map_err(SendError::Cut)?;
+            .map_err(|error| SendError::Cut(error.into()))?;
         tokio::task::spawn_local(async move {
             if let Err(error) = task.await {
                 tracing::debug!(%error, "an upstream connection ended");
@@ -158,26 +164,72 @@ where
         Ok(Line::Shared(sender))
     }
 
-    async fn carry(&self, line: Line<B>, request: Request<B>) -> Carried<B> {
-        match line {
-            Line::Own(lease) => carry_http1(lease, request).await,
-            Line::Shared(sender) => self.carry_http2(sender, request).await,
+    async fn carry(&self, line: Line<B>, outgoing: Outgoing<B>) -> Carried<B> {
+        match (line, outgoing) {
+            (Line::Own(mut connection), Outgoing::Whole(request)) => {
+                let sending = encoded(request, connection.memory());
+                self.carry_http1(connection, sending).await
+            }
+            (Line::Own(connection), Outgoing::Encoded(sending)) => {
+                self.carry_http1(connection, sending).await
+            }
+            (Line::Shared(sender), Outgoing::Whole(request)) => self.carry_http2(sender, request).await,
+            (Line::Shared(_), Outgoing::Encoded(_)) => {
+                let changed = "the upstream speaks another version of HTTP than a moment ago";
+                Err(Unanswered::Failed(SendError::Cut(changed.into())))
+            }
         }
+    }
+
+    async fn carry_http1(&self, connection: Box<http1::Connection>, sending: Sending<B>) -> Carried<B> {
+        let was_kept = connection.is_proven();
+        let answer = Exchange::new(connection, sending).answer(&mut |_| ()).await;
+        let (parts, exchange) = answer.map_err(|unanswered| {
+            let unanswered = Unanswered::from(unanswered);
+            if was_kept
+                && matches!(unanswered, Unanswered::NotSent(..) | Unanswered::Failed(SendError::Cut(_)))
+            {
+                self.pool.was_cut();
+            }
+            unanswered
+        })?;
+        Ok(Response::from_parts(parts, AnswerBody::http1(exchange, Rc::downgrade(&self.pool))))
     }
 
     async fn carry_http2(&self, mut sender: http2::SendRequest<B>, mut request: Request<B>) -> Carried<B> {
         for_http2(&mut request, self.endpoint.origin().is_https()).map_err(Unanswered::Failed)?;
-        let response = sender.try_send_request(request).await.map_err(Unanswered::from)?;
-        Ok(response.map(|incoming| AnswerBody::new(incoming, None)))
+        let is_connect = *request.method() == Method::CONNECT;
+        let mut response = sender.try_send_request(request).await.map_err(Unanswered::from)?;
+        let tunnel =
+            (is_connect && response.status().is_success()).then(|| hyper::upgrade::on(&mut response));
+        Ok(response.map(|incoming| AnswerBody::http2(incoming, tunnel)))
     }
 }
 
 type Carried<B> = Result<Response<AnswerBody<B>>, Unanswered<B>>;
 
+/// A request on its way to a connection.
+enum Outgoing<B> {
+    Whole(Request<B>),
+    /// For HTTP/1.1; none of it was written.
+    Encoded(Sending<B>),
+}
+
 /// Why one connection brought no answer, and whether the request is still whole in our hands.
 enum Unanswered<B> {
-    NotSent(Box<Request<B>>, hyper::Error),
+    NotSent(Box<Outgoing<B>>, Cause),
     Failed(SendError),
+}
+
+impl<B> From<http1::Unanswered<B>> for Unanswered<B> {
+    fn from(unanswered: http1::Unanswered<B>) -> Self {
+        match unanswered {
+            http1::Unanswered::NotSent(sending, error) => {
+                Self::NotSent(Box::new(Outgoing::Encoded(*sending)), error.into())
+            }
+            http1::Unanswered::Failed(error) => Self::Failed(error),
+        }
+    }
 }
 
 impl<B> From<TrySendError<Request<B>>> for Unanswered<B> {
@@ -185,46 +237,33 @@ impl<B> From<TrySendError<Request<B>>> for Unanswered<B> {
         let request = failed.take_message();
         let error = failed.into_error();
         match request {
-            Some(request) => Self::NotSent(Box::new(request), error),
-            None if error.is_user() => Self::Failed(SendError::Body(error)),
+            Some(request) => Self::NotSent(Box::new(Outgoing::Whole(request)), error.into()),
+            None if error.is_user() => Self::Failed(SendError::Body(error.into())),
             None if error.is_parse_too_large() => Self::Failed(SendError::HeadTooLarge),
             None if error.is_parse() => Self::Failed(SendError::NotHttp(error.to_string())),
-            None => Self::Failed(SendError::Cut(error)),
+            None => Self::Failed(SendError::Cut(error.into())),
         }
     }
 }
 
-async fn carry_http1<B>(mut lease: Lease<B>, mut request: Request<B>) -> Carried<B>
+/// A request as HTTP/1.1 writes it, into `out`.
+fn encoded<B>(request: Request<B>, out: Vec<u8>) -> Sending<B>
 where
-    B: Body<Data = Bytes> + Unpin + 'static,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Cause>,
 {
-    for_http1(&mut request);
-    let interim = lease.watch_interim(&mut request);
-    let response = tokio::select! {
-        biased;
-        answer = lease.sender().try_send_request(request) => answer.map_err(Unanswered::from)?,
-        () = interim.too_many() => return Err(Unanswered::Failed(SendError::TooManyInterim)),
-    };
-    check_framing(&response).map_err(|problem| Unanswered::Failed(SendError::NotHttp(problem.to_owned())))?;
-    Ok(response.map(|incoming| AnswerBody::new(incoming, Some(lease))))
-}
-
-/// Its own version per hop (RFC 9112 section 2.3), and chunks where the length is unknown: hyper would send a GET of
-/// unknown length without its body.
-fn for_http1<B: Body>(request: &mut Request<B>) {
-    *request.version_mut() = Version::HTTP_11;
-    if let Some(authority) = request.uri().authority() {
+    let (mut parts, content) = request.into_parts();
+    if let Some(authority) = parts.uri.authority()
+        && parts.method != Method::CONNECT
+    {
         let host = HeaderValue::from_str(authority.as_str()).ok();
-        let target = request.uri().path_and_query().cloned().map(Uri::from);
+        let target = parts.uri.path_and_query().cloned().map(Uri::from);
         if let Some(host) = host {
-            request.headers_mut().insert(header::HOST, host);
+            parts.headers.insert(header::HOST, host);
         }
-        *request.uri_mut() = target.unwrap_or_default();
+        parts.uri = target.unwrap_or_default();
     }
-    let body = request.body();
-    if !body.is_end_stream() && body.size_hint().exact().is_none() {
-        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
+    Sending::new(&parts, content, out)
 }
 
 /// `Host` becomes `:authority` and connection-specific fields stay behind (RFC 9113 sections 8.2.2 and 8.3.1).
@@ -249,22 +288,6 @@ fn for_http2<B>(request: &mut Request<B>, https: bool) -> Result<(), SendError> 
         }
     }
     *request.headers_mut() = kept;
-    Ok(())
-}
-
-/// An answer whose end two readers could see in two places is none (RFC 9112 section 6.3); hyper lets these through.
-fn check_framing(response: &Response<Incoming>) -> Result<(), &'static str> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err("it switched protocols unasked");
-    }
-    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
-    if response.headers().contains_key(header::CONTENT_LENGTH) {
-        return Err("the answer has both Content-Length and Transfer-Encoding");
-    }
-    if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
-        return Err("the answer has a transfer coding other than chunked");
-    }
     Ok(())
 }
 
@@ -297,7 +320,7 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Cut(error) | Self::Body(error) => Some(error),
+            Self::Cut(error) | Self::Body(error) => Some(&**error),
             _ => None,
         }
     }
@@ -305,6 +328,7 @@ impl std::error::Error for SendError {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
     use http_body_util::{BodyExt, Full};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -369,7 +393,7 @@ mod tests {
                 let mut response = response.unwrap();
                 assert_eq!(response.status(), StatusCode::OK, "r090: last words are nobody's answer");
                 while response.frame().await.is_some() {}
-                client.pool.take();
+                client.pool.take(false);
             }
         });
     }

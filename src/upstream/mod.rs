@@ -5,6 +5,8 @@
 mod answer;
 pub mod client;
 pub mod connect;
+mod doubt;
+mod http1;
 pub mod once;
 pub mod origin;
 mod pool;

@@ -1,35 +1,46 @@
 //! The connections of one client that wait for their next request.
 //!
-//! Knows which of them may still be used and closes the others in time. Does not know requests or how a connection is
-//! opened. HTTP/1.1 connections lie on a stack, so that those a burst left over idle and go; one HTTP/2 connection is
-//! shared by all requests.
+//! Knows which of them may still be used, for which requests, and closes the others in time. Does not know how a connection is
+//! opened. HTTP/1.1 connections lie on a stack, so that those a burst left over idle and go; one HTTP/2 connection is shared by all
+//! requests.
 
 use std::{
     cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
     rc::{Rc, Weak},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use hyper::client::conn::http2;
 use tokio::time::Instant;
 
-use super::{answer::Lease, client::Limits};
+use super::{client::Limits, doubt::Doubt, http1::Connection};
 
 /// The shortest pause between two looks for connections to close.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest one: so long a connection that its upstream has closed may lie about, if it was put back since the last look.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Idle HTTP/1.1 connections and the shared HTTP/2 one.
 pub(super) struct Pool<B> {
-    idle: RefCell<Vec<(Lease<B>, Instant)>>,
+    idle: RefCell<Vec<Idle>>,
+    doubt: Doubt,
     shared: RefCell<Option<Shared<B>>>,
     reaping: Cell<bool>,
     limits: Limits,
 }
 
+struct Idle {
+    connection: Box<Connection>,
+    since: Instant,
+}
+
 /// A connection to send one request on.
 pub(super) enum Line<B> {
     /// HTTP/1.1: ours alone until the answer has ended.
-    Own(Lease<B>),
+    Own(Box<Connection>),
     /// HTTP/2: one stream among others.
     Shared(http2::SendRequest<B>),
 }
@@ -52,33 +63,54 @@ impl<B: 'static> Pool<B> {
     pub(super) fn new(limits: Limits) -> Rc<Self> {
         Rc::new(Self {
             idle: RefCell::default(),
+            doubt: Doubt::default(),
             shared: RefCell::default(),
             reaping: Cell::new(false),
             limits,
         })
     }
 
-    /// A connection that is ready, open and young enough, if there is one.
-    pub(super) fn take(&self) -> Option<Line<B>> {
-        let now = Instant::now();
+    /// A connection that is quiet and young enough, if there is one. `once`: for a request that must not be sent twice.
+    pub(super) fn take(&self, once: bool) -> Option<Line<B>> {
+        self.take_own(once).map(Line::Own).or_else(|| self.take_shared())
+    }
+
+    fn take_own(&self, once: bool) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some((lease, since)) = idle.pop() {
-            if lease.is_ready() && now < self.idle_end(&lease, since) {
-                return Some(Line::Own(lease));
-            }
+        if idle.is_empty() {
+            return None;
         }
-        drop(idle);
-        self.take_shared()
+        let now = Instant::now();
+        while let Some(mut lain) = idle.pop() {
+            if now >= self.end_of(&lain) {
+                continue;
+            }
+            let idled = now - lain.since;
+            if !lain.connection.is_quiet() {
+                self.doubt.learn(idled, now);
+                continue;
+            }
+            if once && !self.doubt.spares(idled, now) {
+                // Those below have idled for longer.
+                idle.push(lain);
+                return None;
+            }
+            return Some(lain.connection);
+        }
+        None
+    }
+
+    /// A connection from here ended instead of an answer.
+    pub(super) fn was_cut(&self) {
+        self.doubt.learn(Duration::ZERO, Instant::now());
     }
 
     /// A stream of the shared connection, if it is open and young enough.
     pub(super) fn take_shared(&self) -> Option<Line<B>> {
         let mut shared = self.shared.borrow_mut();
+        let held = shared.as_mut()?;
         let now = Instant::now();
-        if let Some(held) = shared.as_mut()
-            && !held.sender.is_closed()
-            && now < held.born + self.limits.greatest_age
-        {
+        if !held.sender.is_closed() && now < held.born + self.limits.greatest_age {
             held.used = now;
             return Some(Line::Shared(held.sender.clone()));
         }
@@ -93,39 +125,45 @@ impl<B: 'static> Pool<B> {
         self.reap();
     }
 
-    /// Puts a connection back whose answer has ended and that is ready for the next request.
-    pub(super) fn put_back(self: &Rc<Self>, lease: Lease<B>) {
+    /// Puts a connection back whose exchange has ended.
+    pub(super) fn put_back(self: &Rc<Self>, connection: Box<Connection>) {
         let now = Instant::now();
+        let lain = Idle { connection, since: now };
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.limits.idle_connections && now < self.idle_end(&lease, now) {
-            idle.push((lease, now));
+        if idle.len() < self.limits.idle_connections && now < self.end_of(&lain) {
+            idle.push(lain);
             drop(idle);
             self.reap();
         }
     }
 
-    fn idle_end(&self, lease: &Lease<B>, since: Instant) -> Instant {
-        (since + self.limits.idle_timeout).min(lease.born() + self.limits.greatest_age)
+    fn end_of(&self, lain: &Idle) -> Instant {
+        let may_idle = lain.connection.may_idle().unwrap_or(Duration::MAX).min(self.limits.idle_timeout);
+        (lain.since + may_idle).min(lain.connection.born() + self.limits.greatest_age)
     }
 
-    /// Sees to it that what idles too long is closed though no request comes by.
+    /// Sees to it that what idles too long, or was closed by its upstream, is closed though no request comes by.
     fn reap(self: &Rc<Self>) {
         if !self.reaping.replace(true) {
             tokio::task::spawn_local(close_in_time(Rc::downgrade(self)));
         }
     }
 
-    /// Closes what is due; when to look again, if anything is left.
-    fn close_due(&self, now: Instant) -> Option<Instant> {
+    /// Closes what is due or has ended; when to look again, if anything is left.
+    fn close_due(&self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
         let mut next = None;
         let mut sooner = |end: Instant| next = Some(next.map_or(end, |next: Instant| next.min(end)));
-        self.idle.borrow_mut().retain(|(lease, since)| {
-            let end = self.idle_end(lease, *since);
-            let keep = now < end && !lease.is_closed();
-            if keep {
-                sooner(end);
+        self.idle.borrow_mut().retain_mut(|lain| {
+            let end = self.end_of(lain);
+            if now >= end {
+                return false;
             }
-            keep
+            if lain.connection.poll_unasked(cx).is_ready() {
+                self.doubt.learn(now - lain.since, now);
+                return false;
+            }
+            sooner(end);
+            true
         });
         let mut shared = self.shared.borrow_mut();
         if let Some(held) = shared.as_ref() {
@@ -140,17 +178,22 @@ impl<B: 'static> Pool<B> {
     }
 }
 
+/// Looks when something is due, when a connection that was looked at ends, and now and then for those that were put back since.
 async fn close_in_time<B: 'static>(pool: Weak<Pool<B>>) {
-    loop {
-        let next = {
-            let Some(pool) = pool.upgrade() else { return };
+    let mut timer = pin!(tokio::time::sleep(SHORTEST_PAUSE));
+    poll_fn(|cx| {
+        loop {
+            let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
             let now = Instant::now();
-            let Some(next) = pool.close_due(now) else {
+            let Some(next) = pool.close_due(now, cx) else {
                 pool.reaping.set(false);
-                return;
+                return Poll::Ready(());
             };
-            next.max(now + SHORTEST_PAUSE)
-        };
-        tokio::time::sleep_until(next).await;
-    }
+            timer.as_mut().reset(next.clamp(now + SHORTEST_PAUSE, now + LONGEST_PAUSE));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
 }

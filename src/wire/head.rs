@@ -1,14 +1,17 @@
 //! The head of an HTTP/1.1 message (RFC 9112 sections 2 to 6), read strictly and written from nothing but checked values.
 //!
-//! Knows the first line, Host, versions, and where the content ends. Lines and fields are `fields`', targets and hosts `target`'s. Does
+//! Knows the first line, Host, versions, and where the content ends. The side that asks is in `answer`; lines and fields are `fields`', targets and hosts `target`'s. Does
 //! not read or write sockets.
 //!
 //! Nothing is corrected and nothing guessed: what two readers could see differently is refused, and what goes on is written anew.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Method, Request, Version, header, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header, request, response};
 
-pub use super::fields::Spelling;
+pub use super::{
+    answer::{answer, write_request},
+    fields::Spelling,
+};
 use super::{fields, target};
 
 /// What bounds a head.
@@ -242,28 +245,7 @@ fn has_underscore(fields: &HeaderMap) -> Result<bool, HeadError> {
     Ok(found)
 }
 
-/// Takes the head of an answer to a request of `method` off the front of `buffer`; `None` if it is not whole yet. Interim (1xx) heads
-/// are heads like others, without content.
-///
-/// # Errors
-/// What stands there is no valid answer; the connection ends.
-pub fn answer(
-    buffer: &mut BytesMut,
-    method: &Method,
-    limits: Limits,
-) -> Result<Option<AnswerHead>, HeadError> {
-    let _ = (buffer, method, limits);
-    todo!()
-}
-
-/// Writes a request's head to `out`: HTTP/1.1, `Host` first, then the fields in their order, then our framing. Content-Length,
-/// Transfer-Encoding and Connection among `parts` are not written: framing is `framing`'s, and `connection` is the value of Connection.
-pub fn write_request(parts: &request::Parts, framing: Framing, connection: Option<&str>, out: &mut Vec<u8>) {
-    let _ = (parts, framing, connection, out);
-    todo!()
-}
-
-/// Writes an answer's head to `out`, the same way: the status line of HTTP/1.1 (with the reason that came, see [`Reason`]), the fields in
+/// Writes an answer's head to `out`, as [`write_request`] does: the status line of HTTP/1.1 (with the reason that came, see [`Reason`]), the fields in
 /// their order, a Date where there is none and `date` is one, our framing, and `connection` as the value of Connection. Where there is a
 /// Content-Length among the fields, ours takes its place.
 pub fn write_answer(
@@ -313,8 +295,8 @@ impl Reason {
 
 /// Writes `fields` as they were spelled, and `framing`: in the place of a Content-Length that is there, else behind them. Connection and
 /// Transfer-Encoding are not written.
-pub(super) fn write_fields(
-    fields: &HeaderMap,
+pub(super) fn write_fields<'a>(
+    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     spelling: Option<&Spelling>,
     framing: Framing,
     out: &mut Vec<u8>,

@@ -4,6 +4,7 @@
 //! goes, tokens, routes or configuration. HTTP/1.1 is read and written here, by us: a library's parser hides what was on the wire.
 //! HTTP/2 is hyper's.
 
+mod answer;
 pub mod chunked;
 pub mod content;
 pub mod fields;

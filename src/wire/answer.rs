@@ -1,0 +1,428 @@
+//! The head of an answer as it is read, and of a request as it is written: the side of an HTTP/1.1 connection that asks.
+//!
+//! Knows the status line (RFC 9112 section 4), where an answer's content ends (section 6.3) and whether its connection persists
+//! (section 9.3). Does not read or write sockets.
+
+use std::io::Write;
+
+use bytes::BytesMut;
+use http::{HeaderMap, Method, Response, StatusCode, Version, header, request};
+
+use super::{
+    fields::{self, BeforeColon, Spelling},
+    head::{AnswerHead, Framing, HeadError, Limits, Reason, write_fields},
+};
+
+/// Takes the head of an answer to a request of `method` off the front of `buffer`; `None` if it is not whole yet. Interim (1xx) heads
+/// are heads like others, without content.
+///
+/// # Errors
+/// What stands there is no valid answer; the connection ends.
+pub fn answer(
+    buffer: &mut BytesMut,
+    method: &Method,
+    limits: Limits,
+) -> Result<Option<AnswerHead>, HeadError> {
+    let known = buffer.len().min(NAME.len());
+    if buffer[..known] != NAME[..known] {
+        return Err(HeadError::Malformed("the answer does not begin with HTTP/"));
+    }
+    let Some(end) = fields::end(buffer, limits.size, limits.fields + 1)? else { return Ok(None) };
+    let head = buffer.split_to(end).freeze();
+    let line_end = memchr::memchr(b'\n', &head).unwrap_or(0);
+    let StatusLine { version, status, reason } = StatusLine::of(&head[..line_end.saturating_sub(1)])?;
+    let (fields, spelling) = fields::read(&head, line_end + 1, BeforeColon::Removed)?;
+    let framing = framing(method, version, status, &fields)?;
+    let persists = framing != Framing::Close && persists(version, &fields);
+
+    let (mut parts, ()) = Response::new(()).into_parts();
+    (parts.status, parts.version, parts.headers) = (status, version, fields);
+    if status.canonical_reason().is_none_or(|usual| usual.as_bytes() != reason) {
+        let reason = Reason::new(head.slice_ref(reason));
+        parts.extensions.insert(
+            reason.ok_or(HeadError::Malformed("the reason phrase has a CR or another control character"))?,
+        );
+    }
+    if spelling.is_own() {
+        parts.extensions.insert(spelling);
+    }
+    Ok(Some(AnswerHead { parts, framing, persists }))
+}
+
+const NAME: &[u8] = b"HTTP/";
+
+struct StatusLine<'a> {
+    version: Version,
+    status: StatusCode,
+    reason: &'a [u8],
+}
+
+impl<'a> StatusLine<'a> {
+    /// RFC 9112 section 4, but for the space in front of a reason that is not there: many servers leave it out too.
+    fn of(line: &'a [u8]) -> Result<Self, HeadError> {
+        let (version, rest) = match line.strip_prefix(NAME) {
+            Some([b'1', b'.', b'1', b' ', rest @ ..]) => (Version::HTTP_11, rest),
+            Some([b'1', b'.', b'0', b' ', rest @ ..]) => (Version::HTTP_10, rest),
+            Some([b'0'..=b'9', b'.', b'0'..=b'9', b' ', ..]) => return Err(HeadError::Version),
+            _ => return Err(HeadError::Malformed("the status line names no version")),
+        };
+        let (status, reason) = match rest {
+            [first, second, third] => ([*first, *second, *third], &[][..]),
+            [first, second, third, b' ', reason @ ..] => ([*first, *second, *third], reason),
+            _ => return Err(HeadError::Malformed("the status line has no status of three digits")),
+        };
+        let status = StatusCode::from_bytes(&status)
+            .map_err(|_| HeadError::Malformed("the status line has no status of three digits"))?;
+        Ok(Self { version, status, reason })
+    }
+}
+
+/// Where the content ends (RFC 9112 section 6.3). Fields that contradict each other are refused also where there is no content:
+/// somebody behind us may see some.
+fn framing(
+    method: &Method,
+    version: Version,
+    status: StatusCode,
+    fields: &HeaderMap,
+) -> Result<Framing, HeadError> {
+    let chunked = is_chunked(version, fields)?;
+    let length = content_length(fields)?;
+    if chunked && length.is_some() {
+        return Err(HeadError::Malformed("the answer has both Content-Length and Transfer-Encoding"));
+    }
+    let has_none = *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || (*method == Method::CONNECT && status.is_success());
+    Ok(match length {
+        _ if has_none => Framing::Nothing,
+        _ if chunked => Framing::Chunked,
+        Some(length) => Framing::Length(length),
+        None => Framing::Close,
+    })
+}
+
+fn is_chunked(version: Version, fields: &HeaderMap) -> Result<bool, HeadError> {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(false) };
+    if version == Version::HTTP_10 {
+        return Err(HeadError::Malformed("the answer has a transfer coding in HTTP/1.0"));
+    }
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err(HeadError::Coding);
+    }
+    Ok(true)
+}
+
+/// Equal repetitions count as one (RFC 9112 section 6.3).
+fn content_length(fields: &HeaderMap) -> Result<Option<u64>, HeadError> {
+    let mut length = None;
+    for value in fields.get_all(header::CONTENT_LENGTH) {
+        for item in value.as_bytes().split(|octet| *octet == b',') {
+            let item = number(item.trim_ascii()).ok_or(HeadError::Malformed(
+                "the answer's Content-Length is no number, or too large a one",
+            ))?;
+            if length.replace(item).is_some_and(|other| other != item) {
+                return Err(HeadError::Malformed("the answer has different Content-Lengths"));
+            }
+        }
+    }
+    Ok(length)
+}
+
+/// Digits and nothing else: `u64::from_str` would take a sign.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn persists(version: Version, fields: &HeaderMap) -> bool {
+    let mut persists = version == Version::HTTP_11;
+    for value in fields.get_all(header::CONNECTION) {
+        for option in value.as_bytes().split(|octet| *octet == b',') {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            persists |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    persists
+}
+
+/// Writes a request's head to `out`: HTTP/1.1, `Host` first, then the fields in their order, and our framing. Connection,
+/// Transfer-Encoding and Content-Length of `parts` do not count: framing is `framing`'s, and `connection` is the value of Connection.
+pub fn write_request(parts: &request::Parts, framing: Framing, connection: Option<&str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(parts.method.as_str().as_bytes());
+    out.push(b' ');
+    write_target(parts, out);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if let Some(host) = parts.headers.get(header::HOST) {
+        fields::write(b"Host", host.as_bytes(), out);
+    }
+    if let Some(connection) = connection {
+        fields::write(b"Connection", connection.as_bytes(), out);
+    }
+    let others = parts.headers.iter().filter(|(name, _)| *name != header::HOST);
+    write_fields(others, parts.extensions.get::<Spelling>(), framing, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_target(parts: &request::Parts, out: &mut Vec<u8>) {
+    match parts.uri.path_and_query() {
+        Some(target) if parts.uri.authority().is_none() => out.extend_from_slice(target.as_str().as_bytes()),
+        // A `Vec` takes everything.
+        _ => drop(write!(out, "{}", parts.uri)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { size: 64 << 10, fields: 100 };
+
+    fn read_for(method: &Method, text: impl AsRef<[u8]>) -> Result<Option<AnswerHead>, HeadError> {
+        answer(&mut BytesMut::from(text.as_ref()), method, LIMITS)
+    }
+
+    fn read(text: impl AsRef<[u8]>) -> Result<Option<AnswerHead>, HeadError> {
+        read_for(&Method::GET, text)
+    }
+
+    fn framed(fields: &str) -> Result<Framing, HeadError> {
+        read(format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).map(|head| head.unwrap().framing)
+    }
+
+    #[test]
+    fn an_answer_is_read_and_what_follows_it_stays() {
+        let mut buffer = BytesMut::from("HTTP/1.1 200 Fine Indeed\r\nX-A: 1\r\nContent-Length: 3\r\n\r\nabc");
+        let head = answer(&mut buffer, &Method::GET, LIMITS).unwrap().unwrap();
+        assert_eq!((head.parts.status, head.parts.version), (StatusCode::OK, Version::HTTP_11));
+        assert_eq!((head.framing, head.persists), (Framing::Length(3), true));
+        assert_eq!(head.parts.extensions.get::<Reason>().unwrap().as_bytes(), b"Fine Indeed");
+        assert_eq!(head.parts.headers["x-a"], "1");
+        assert_eq!(buffer, "abc");
+    }
+
+    #[test]
+    fn r086_a_head_is_read_when_it_is_whole_and_not_before() {
+        let whole = "HTTP/1.1 204 No Content\r\nA: b\r\n\r\n";
+        for length in 0..whole.len() {
+            let mut buffer = BytesMut::from(&whole[..length]);
+            assert!(answer(&mut buffer, &Method::GET, LIMITS).unwrap().is_none());
+            assert_eq!(buffer.len(), length, "nothing is taken");
+        }
+    }
+
+    #[test]
+    fn a_status_line_is_exactly_one() {
+        for (line, status) in [
+            ("HTTP/1.1 200 OK", 200),
+            ("HTTP/1.0 404 ", 404),
+            ("HTTP/1.1 500", 500),
+            ("HTTP/1.1 200 Gr\u{fc}\u{df}e\tund so", 200),
+            ("HTTP/1.1 999 Denied", 999),
+        ] {
+            assert_eq!(read(format!("{line}\r\n\r\n")).unwrap().unwrap().parts.status, status, "{line}");
+        }
+        for line in [
+            "",
+            "HTTP/1.1",
+            "HTTP/1.1 ",
+            "HTTP/1.1 OK",
+            "HTTP/1.1 20",
+            "HTTP/1.1 2000 OK",
+            "HTTP/1.1 099 No",
+            "HTTP/1.1 +20 No",
+            "HTTP/1.1  200 OK",
+            "HTTP/1.1\t200 OK",
+            "HTTP/1.1 200\tOK",
+            "HTTP/1.1 200 a\rb",
+            "HTTP/1.1 200 a\0b",
+            "HTTP/1.1 200 a\x7fb",
+            "HTTP/1 200 OK",
+            "HTTP/11 200 OK",
+            "HTTP/1.1.1 200 OK",
+            "http/1.1 200 OK",
+            " HTTP/1.1 200 OK",
+            "ICY 200 OK",
+            "SSH-2.0-OpenSSH_9.2",
+        ] {
+            let outcome = read(format!("{line}\r\n\r\n"));
+            assert!(matches!(outcome, Err(HeadError::Malformed(_))), "{line:?}: {outcome:?}");
+        }
+        for line in ["HTTP/2.0 200 OK", "HTTP/0.9 200 OK", "HTTP/1.2 200 OK"] {
+            assert_eq!(read(format!("{line}\r\n\r\n")).unwrap_err(), HeadError::Version, "{line}");
+        }
+        assert!(read("\r\nHTTP/1.1 200 OK\r\n\r\n").is_err(), "r090: nothing stands before an answer");
+        assert!(read("SS").is_err(), "it is told before it has ended");
+    }
+
+    #[test]
+    fn r086_r087_a_broken_head_is_none() {
+        for head in [
+            "HTTP/1.1 200 OK\nA: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n: c\r\n\r\n",
+        ] {
+            assert!(matches!(read(head), Err(HeadError::Malformed(_))), "{head:?}");
+        }
+        let head = read("HTTP/1.1 200 OK\r\nX-Spaced : 1\r\n\r\n").unwrap().unwrap();
+        assert_eq!(head.parts.headers["x-spaced"], "1", "r086: white space before the colon is removed");
+    }
+
+    #[test]
+    fn r085_two_ways_to_see_the_end_are_none() {
+        for fields in [
+            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 2\r\nContent-Length: 3\r\n",
+            "Content-Length: 2, 3\r\n",
+            "Content-Length: \r\n",
+            "Content-Length: 2,\r\n",
+            "Content-Length: +2\r\n",
+            "Content-Length: -2\r\n",
+            "Content-Length: 0x2\r\n",
+            "Content-Length: 2 2\r\n",
+            "Content-Length: 18446744073709551616\r\n",
+        ] {
+            assert!(matches!(framed(fields), Err(HeadError::Malformed(_))), "{fields}");
+        }
+        for fields in [
+            "Transfer-Encoding: gzip\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked;q=1\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding: \r\n",
+        ] {
+            assert_eq!(framed(fields), Err(HeadError::Coding), "{fields}");
+        }
+        assert!(read("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+        let both = "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(read(both).is_err(), "also without content");
+    }
+
+    #[test]
+    fn r072_r085_r089_where_the_content_ends() {
+        for (fields, framing) in [
+            ("Content-Length: 2\r\n", Framing::Length(2)),
+            ("Content-Length: 2, 2\r\nContent-Length: 02\r\n", Framing::Length(2)),
+            ("Content-Length: 18446744073709551615\r\n", Framing::Length(u64::MAX)),
+            ("Content-Length: 0\r\n", Framing::Length(0)),
+            ("Transfer-Encoding: Chunked\r\n", Framing::Chunked),
+            ("", Framing::Close),
+        ] {
+            assert_eq!(framed(fields), Ok(framing), "{fields}");
+        }
+        for (method, status) in [
+            (Method::HEAD, 200),
+            (Method::GET, 103),
+            (Method::GET, 101),
+            (Method::GET, 204),
+            (Method::GET, 304),
+            (Method::CONNECT, 200),
+        ] {
+            let head = format!("HTTP/1.1 {status} x\r\nContent-Length: 5\r\n\r\n");
+            assert_eq!(
+                read_for(&method, head).unwrap().unwrap().framing,
+                Framing::Nothing,
+                "{method} {status}"
+            );
+        }
+        let refused = read_for(&Method::CONNECT, "HTTP/1.1 403 x\r\nContent-Length: 5\r\n\r\n");
+        assert_eq!(refused.unwrap().unwrap().framing, Framing::Length(5));
+    }
+
+    #[test]
+    fn r077_whether_the_connection_persists() {
+        for (version, connection, persists) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: close\r\n", false),
+            ("1.1", "Connection: x-hop, CLOSE\r\n", false),
+            ("1.1", "Connection: x\r\nConnection: close\r\n", false),
+            ("1.1", "Connection: closed\r\n", true),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+        ] {
+            let head = format!("HTTP/{version} 200 OK\r\nContent-Length: 0\r\n{connection}\r\n");
+            assert_eq!(read(head).unwrap().unwrap().persists, persists, "{version} {connection}");
+        }
+        assert!(!read("HTTP/1.1 200 OK\r\n\r\n").unwrap().unwrap().persists, "it ends with the connection");
+    }
+
+    #[test]
+    fn r092_a_head_is_measured() {
+        let fields = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(count));
+        assert_eq!(read(fields(100)).unwrap().unwrap().parts.headers.len(), 100);
+        assert_eq!(read(fields(101)).unwrap_err(), HeadError::TooLarge);
+        let long = |length: usize| format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(length - 24));
+        assert!(read(long(LIMITS.size)).is_ok());
+        assert_eq!(read(long(LIMITS.size + 1)).unwrap_err(), HeadError::TooLarge);
+        let endless = format!("HTTP/1.1 200 {}", "b".repeat(LIMITS.size));
+        assert_eq!(read(endless).unwrap_err(), HeadError::TooLarge);
+    }
+
+    fn written(request: Request<()>, framing: Framing, connection: Option<&str>) -> String {
+        let mut out = Vec::new();
+        write_request(&request.into_parts().0, framing, connection, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn r060_a_request_is_written_with_host_first_and_one_framing() {
+        let request = Request::post("/a?b=%20")
+            .header("x-b", "1")
+            .header("content-length", "7")
+            .header("host", "h:1")
+            .header("transfer-encoding", "gzip")
+            .header("connection", "close")
+            .header("x-a", "2")
+            .header("x-b", "3");
+        assert_eq!(
+            written(request.body(()).unwrap(), Framing::Length(1203), Some("te")),
+            "POST /a?b=%20 HTTP/1.1\r\nHost: h:1\r\nConnection: te\r\nx-b: 1\r\nx-b: 3\r\ncontent-length: 1203\r\nx-a: 2\r\n\r\n"
+        );
+        let request = |target: &str| Request::options(target).header("host", "h").body(()).unwrap();
+        assert_eq!(written(request("*"), Framing::Nothing, None), "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(
+            written(request("/"), Framing::Chunked, None),
+            "OPTIONS / HTTP/1.1\r\nHost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        let connect = Request::connect("h:443").header("host", "h:443").body(()).unwrap();
+        assert_eq!(written(connect, Framing::Nothing, None), "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n");
+        let longest = written(request("/"), Framing::Length(u64::MAX), None);
+        assert!(longest.contains("content-length: 18446744073709551615\r\n"), "{longest}");
+    }
+
+    proptest! {
+        #[test]
+        fn r087_no_octets_make_it_panic_and_no_control_character_passes(
+            tail in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), any::<u8>()], 0..80)
+        ) {
+            let text = [b"HTTP/1.1 200 OK\r\n", &tail[..], b"\r\n\r\n"].concat();
+            if let Ok(Some(head)) = read(text) {
+                for (_, value) in &head.parts.headers {
+                    prop_assert!(!value.as_bytes().iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)));
+                }
+            }
+        }
+    }
+}
