@@ -26,7 +26,7 @@ use crate::wire::{BodyError, Stream};
 pub struct AnswerBody<B>(On<B>);
 
 enum On<B> {
-    Http1 { exchange: Option<Exchange<B>>, pool: Weak<Pool<B>> },
+    Http1 { exchange: Option<Box<Exchange<B>>>, pool: Weak<Pool<B>> },
     Http2 { incoming: Incoming, tunnel: Option<OnUpgrade> },
 }
 
@@ -35,7 +35,7 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn http1(exchange: Exchange<B>, pool: Weak<Pool<B>>) -> Self {
+    pub(super) fn http1(exchange: Box<Exchange<B>>, pool: Weak<Pool<B>>) -> Self {
         let over = exchange.is_over() && !exchange.has_switched();
         let mut on = On::Http1 { exchange: Some(exchange), pool };
         if over {
@@ -70,7 +70,7 @@ where
     /// The answer has ended: back to the pool, at once as a rule, later where the request is still being written.
     fn release(&mut self) {
         let Self::Http1 { exchange, pool } = self else { return };
-        match exchange.take().map(Exchange::leave) {
+        match exchange.take().map(|exchange| exchange.leave()) {
             Some(Left::Free(connection)) => {
                 if let Some(pool) = pool.upgrade() {
                     pool.put_back(connection);
@@ -122,7 +122,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            On::Http1 { exchange, .. } => exchange.as_ref().is_none_or(Exchange::is_over),
+            On::Http1 { exchange, .. } => exchange.as_ref().is_none_or(|exchange| exchange.is_over()),
             On::Http2 { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -131,7 +131,7 @@ where
         match &self.0 {
             On::Http1 { exchange, .. } => exchange
                 .as_ref()
-                .map_or(Some(0), Exchange::left)
+                .map_or(Some(0), |exchange| exchange.left())
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
             On::Http2 { incoming, .. } => incoming.size_hint(),
         }

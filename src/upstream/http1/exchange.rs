@@ -69,8 +69,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Sends a request on this connection, as soon as the answer is asked for.
-    pub(in crate::upstream) fn new(connection: Box<Connection>, sending: Sending<B>) -> Self {
-        Self {
+    pub(in crate::upstream) fn new(connection: Box<Connection>, sending: Sending<B>) -> Box<Self> {
+        Box::new(Self {
             connection,
             deaf: false,
             reading: Reading::new(sending.method().clone()),
@@ -79,7 +79,7 @@ where
             interim: 0,
             persists: false,
             switched: false,
-        }
+        })
     }
 
     /// Writes the request and reads the final answer's head, whichever ends first. Each interim answer is shown to `interim`.
@@ -87,9 +87,9 @@ where
     /// # Errors
     /// The request could not be sent, or there was no answer.
     pub(in crate::upstream) async fn answer(
-        mut self,
+        mut self: Box<Self>,
         interim: &mut dyn FnMut(response::Parts),
-    ) -> Result<(response::Parts, Self), Unanswered<B>> {
+    ) -> Result<(response::Parts, Box<Self>), Unanswered<B>> {
         match poll_fn(|cx| self.poll_answer(cx, interim)).await {
             Ok(parts) => Ok((parts, self)),
             Err(Outcome::Failed(error)) => Err(Unanswered::Failed(error)),
@@ -193,12 +193,12 @@ where
     }
 
     /// What becomes of the connection after the answer. One that brought more than the answer is never used again.
-    pub(in crate::upstream) fn leave(mut self) -> Left<B> {
+    pub(in crate::upstream) fn leave(mut self: Box<Self>) -> Left<B> {
         if !self.persists || self.deaf || !self.connection.read.is_empty() {
             return Left::Closed;
         }
         if self.sending.is_some() {
-            return Left::Writing(Box::new(self));
+            return Left::Writing(self);
         }
         if self.reading.has_grown() {
             self.connection.read = bytes::BytesMut::new();
@@ -208,7 +208,7 @@ where
     }
 
     /// Writes the rest of the request, though its answer has ended.
-    pub(in crate::upstream) async fn finish(mut self) -> Left<B> {
+    pub(in crate::upstream) async fn finish(mut self: Box<Self>) -> Left<B> {
         let written = poll_fn(|cx| match self.poll_sending(cx) {
             Ok(()) if self.sending.is_some() => Poll::Pending,
             outcome => Poll::Ready(outcome),
