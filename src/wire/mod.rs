@@ -9,8 +9,11 @@ pub mod chunked;
 pub mod content;
 pub mod fields;
 pub mod head;
+pub mod splice;
 pub mod stream;
 pub mod target;
 
 pub use content::{BodyError, Content, Incoming, Interim, SendsInterim, Source, Takeover};
+pub use content::{BodyError, Content, Incoming, Source, Takeover};
+pub use splice::{End, Spliced, splice};
 pub use stream::Stream;
