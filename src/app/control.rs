@@ -30,7 +30,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, Listen, Loaded},
     ingress::listen::{self, Bound, Unstarted},
-    proxy::{self, Budget},
+    proxy::{self, Budget, Room},
     telemetry::{Exchanges, Metrics},
     token::{Engine, Store},
 };
@@ -226,11 +226,12 @@ impl Control {
             || config.store != self.config.store
             || config.log != self.config.log
             || config.limits.connections != self.config.limits.connections
+            || config.limits.requests != self.config.limits.requests
             || config.limits.replay_memory != self.config.limits.replay_memory
         {
             tracing::warn!(
-                "workers, [store], [log], limits.connections and limits.replay_memory are read at start only: \
-                 restart for them to take effect"
+                "workers, [store], [log], limits.connections, limits.requests and limits.replay_memory are read at start \
+                 only: restart for them to take effect"
             );
         }
         // Of what was read, not of what is there now: a change that came in between is still to be seen.
@@ -410,10 +411,11 @@ fn bind(
 fn spawn_workers(config: &Config, exchanges: &Exchanges, clock: &Clock) -> Result<Vec<Worker>, StartError> {
     let connections = Arc::new(Semaphore::new(config.limits.connections));
     let budget = Budget::new(config.limits.replay_memory);
+    let room = Room::new(config.limits.requests);
     let spawn = |number| {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (clock, budget, seen) = (clock.clone(), budget.clone(), exchanges.ring(number));
-        let exchanges = proxy::Worker { clock, budget, seen };
+        let exchanges = proxy::Worker { clock, budget, room: room.clone(), seen };
         let shared = Shared { connections: connections.clone(), exchanges };
         let thread = worker::spawn(number, shared, inbox).map_err(StartError::Machine)?;
         Ok(Worker { commands, thread })

@@ -168,6 +168,8 @@ impl PlannedUpstream {
             keep_authorization: upstream.keep_authorization,
             preserve_host: upstream.preserve_host,
             token_invalid: upstream.token_invalid.clone(),
+            upgrades: upstream.upgrades,
+            tunnel_idle_timeout: limits.tunnel_idle_timeout,
             connections: ConnectionLimits {
                 idle_connections: limits.idle_connections,
                 idle_timeout: limits.upstream_idle_timeout,

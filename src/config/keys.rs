@@ -181,6 +181,16 @@ const LIMITS: &[Key] = &[
         "Open connections of applications, over all listeners. Default: 10000.",
     ),
     key(
+        "requests",
+        Kind::Integer { least: 1, most: 10_000_000 },
+        "Requests under way, over all listeners; one more is answered 503. Default: 10000.",
+    ),
+    key(
+        "tunnel_idle_timeout",
+        Kind::Duration,
+        "How long a tunnel (a WebSocket, another upgrade, CONNECT) may be silent. Default: for ever.",
+    ),
+    key(
         "idle_connections",
         Kind::Integer { least: 0, most: 1_000_000 },
         "Idle connections kept per upstream and worker. Default: 64.",
@@ -400,6 +410,7 @@ pub(super) const UPSTREAM: &[Key] = &[
         Kind::Bool,
         "Passes the application's own Authorization on, where there is no `token`. Default: false.",
     ),
+    key("upgrades", Kind::Bool, "WebSocket and other upgrades pass. Default: true."),
     key("preserve_host", Kind::Bool, "Passes the application's Host on. Default: false."),
     key(
         "token_invalid",

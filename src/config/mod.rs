@@ -166,6 +166,8 @@ pub struct Upstream {
     pub keep_authorization: bool,
     /// The application's Host is passed on.
     pub preserve_host: bool,
+    /// WebSocket and other upgrades pass.
+    pub upgrades: bool,
     /// Which answers mean that a token is no longer good.
     pub token_invalid: Vec<Rule>,
 }
@@ -189,6 +191,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Open connections of applications, over all listeners.
     pub connections: usize,
+    /// Requests under way, over all listeners.
+    pub requests: usize,
+    /// How long a tunnel may be silent; none: for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// Idle connections kept per upstream and worker.
     pub idle_connections: usize,
     /// How long an idle upstream connection is kept.
@@ -210,6 +216,8 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(300),
             body_timeout: Duration::from_secs(300),
             connections: 10_000,
+            requests: 10_000,
+            tunnel_idle_timeout: None,
             idle_connections: 64,
             upstream_idle_timeout: Duration::from_secs(50),
             upstream_connection_age: Duration::from_secs(300),

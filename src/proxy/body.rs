@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{fields, replay::RequestBody, stall::Stall};
+use super::{fields, replay::RequestBody, room::Place, stall::Stall};
 use crate::wire::{self, Takeover};
 
 /// How long the end of an answer that is held may take.
@@ -28,7 +28,11 @@ pub(super) type AnswerBody = crate::upstream::client::AnswerBody<RequestBody>;
 
 /// A body of our own, or an upstream's.
 #[derive(Debug)]
-pub struct ResponseBody(Kind);
+pub struct ResponseBody {
+    kind: Kind,
+    /// Its request is under way as long as this is there.
+    place: Option<Place>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -85,22 +89,31 @@ pub enum BodyError {
 impl ResponseBody {
     /// A body of our own.
     pub fn whole(content: Bytes) -> Self {
-        Self(Kind::Whole(content))
+        Self::of(Kind::Whole(content))
     }
 
     /// A body of our own that comes bit by bit; none of them is empty.
     pub fn own(content: impl Stream<Item = Bytes> + 'static) -> Self {
-        Self(Kind::Own(Own(Box::pin(content))))
+        Self::of(Kind::Own(Own(Box::pin(content))))
     }
 
     /// None: the connection is taken over once the head is written.
     pub fn taken_over(takeover: Takeover) -> Self {
-        Self(Kind::TakenOver(Some(After(takeover))))
+        Self::of(Kind::TakenOver(Some(After(takeover))))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, place: None }
+    }
+
+    /// With the place that its request takes until the end.
+    pub(super) fn in_place(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
     }
 
     /// An upstream's body. `told`: it belongs to a head with a Content-Length that counts this very content.
     pub(super) fn streamed(body: Streamed, told: bool) -> Self {
-        Self(Kind::Upstream { told_empty: told && body.is_end_stream(), body })
+        Self::of(Kind::Upstream { told_empty: told && body.is_end_stream(), body })
     }
 }
 
@@ -140,6 +153,11 @@ impl Streamed {
             }
         }
         self.rest.is_none() && self.failed.is_none() && self.seen_len <= most as u64
+    }
+
+    /// The connection, where the answer has given it up to another protocol.
+    pub(super) fn upgraded(self) -> Option<wire::Stream> {
+        self.rest.and_then(AnswerBody::upgraded)
     }
 
     /// What is held of the content.
@@ -232,7 +250,7 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Whole(content) if content.is_empty() => Poll::Ready(None),
             Kind::Whole(content) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(content))))),
             Kind::Own(Own(content)) => {
@@ -244,7 +262,7 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(content) => content.is_empty(),
             Kind::Own(_) => false,
             Kind::TakenOver(_) => true,
@@ -255,7 +273,7 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(content) => SizeHint::with_exact(content.len() as u64),
             Kind::Own(_) => SizeHint::default(),
             Kind::TakenOver(_) => SizeHint::with_exact(0),
@@ -266,8 +284,18 @@ impl Body for ResponseBody {
 
 impl wire::Content for ResponseBody {
     fn take_over(&mut self) -> Option<Takeover> {
-        match &mut self.0 {
-            Kind::TakenOver(after) => after.take().map(|After(takeover)| takeover),
+        match &mut self.kind {
+            Kind::TakenOver(after) => {
+                let After(takeover) = after.take()?;
+                let place = self.place.take();
+                Some(Box::new(move |stream| {
+                    let tunnel = takeover(stream);
+                    Box::pin(async move {
+                        tunnel.await;
+                        drop(place);
+                    })
+                }))
+            }
             _ => None,
         }
     }

@@ -3,19 +3,23 @@
 //!
 //! Knows the order of the steps, each of which is a leaf. There is no loop: a request goes out with at most two tokens.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use http::{Method, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
+use http_body::Body;
 
 use super::{
     body::{ResponseBody, Streamed},
     failure::{Failure, Kind},
     fields::{self, Outgoing},
+    hops,
     kept::Budget,
     rejection::{self, LONGEST_LOOK, Verdict},
     replay::{Replay, RequestBody},
+    room::{Place, Room},
     routes::{Entry, Route},
     sending::{self, body_failed},
+    upgrade::{self, Agreed, Upgrade},
 };
 use crate::{
     clock::{Clock, Moment},
@@ -32,6 +36,8 @@ pub struct Worker {
     pub clock: Clock,
     /// What replays may hold; one for all workers.
     pub budget: Budget,
+    /// How many requests may be under way; one for all workers.
+    pub room: Room,
     /// Where what happened can be looked at; none where nobody can.
     pub seen: Option<Arc<Ring>>,
 }
@@ -40,7 +46,7 @@ pub struct Worker {
 pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>) -> Response<ResponseBody> {
     let begun = worker.clock.now();
     let (app, body) = request.into_parts();
-    let (route, target) = match refuse(&app).and_then(|()| entry.find(&app)) {
+    let (route, target, upgrade) = match find(entry, &app, &body) {
         Ok(found) => found,
         Err(failure) => {
             failure.log();
@@ -49,19 +55,20 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
             return response;
         }
     };
-    let asked = Asked { route, app, target, replayed: Cell::new(false) };
-    let response = match asked.carry(worker, body).await {
-        Ok(response) => delivered(&asked.app.method, response),
-        Err(failure) => {
-            let failure = failure.at(&route.settings().name);
-            route.complaints().tell(&failure);
-            failure.into_response()
-        }
+    let asked = Asked { route, app, target, upgrade, replayed: Cell::new(false) };
+    let (place, answer) = match worker.place() {
+        Ok(place) => (Some(place), asked.answer(worker, body).await),
+        Err(full) => (None, Err(full)),
     };
+    let response = answer.unwrap_or_else(|failure| {
+        let failure = failure.at(&route.settings().name);
+        route.complaints().tell(&failure);
+        failure.into_response()
+    });
     let name = &*route.settings().name;
     let took = worker.record(begun, &asked.app, Some(name), &response, asked.replayed.get());
     route.metrics().answered(response.status(), took);
-    response
+    response.map(|body| body.in_place(place))
 }
 
 impl Worker {
@@ -75,6 +82,13 @@ impl Worker {
             ring.record(Ended { at, method, path, upstream: None, status, took, replayed: false });
         }
         response
+    }
+
+    fn place(&self) -> Result<Place, Failure> {
+        self.room.enter().ok_or_else(|| {
+            let most = "as many requests are under way as may be (requests in [limits])";
+            Failure::new(Kind::Full, most).again_after(Duration::from_secs(1))
+        })
     }
 
     /// Keeps what became of a request where somebody can look at it, and says how long its answer's head took.
@@ -101,10 +115,31 @@ struct Asked<'route> {
     route: &'route Route,
     app: request::Parts,
     target: PathAndQuery,
+    upgrade: Option<Upgrade>,
     replayed: Cell<bool>,
 }
 
 impl Asked<'_> {
+    /// The answer as the application gets it.
+    async fn answer(&self, worker: &Worker, body: Incoming) -> Result<Response<ResponseBody>, Failure> {
+        if let Some(answer) = hops::last(&self.app)? {
+            return Ok(answer);
+        }
+        let mut response = self.carry(worker, body).await?;
+        if let Some(upgrade) = &self.upgrade {
+            match upgrade.agreed(response)? {
+                Agreed::On(head, stream) => {
+                    let settings = self.route.settings();
+                    let (idle, name) = (settings.tunnel_idle_timeout, settings.name.clone());
+                    let tunnel = upgrade::tunnel(stream, idle, name, self.route.metrics().clone());
+                    return Ok(head.map(|()| tunnel));
+                }
+                Agreed::Not(instead) => response = instead,
+            }
+        }
+        delivered(&self.app.method, response)
+    }
+
     /// The spine.
     async fn carry(&self, worker: &Worker, body: Incoming) -> Result<Response<Streamed>, Failure> {
         let settings = self.route.settings();
@@ -154,7 +189,8 @@ impl Asked<'_> {
         body: RequestBody,
         replay: &Replay,
     ) -> Result<Response<Streamed>, Failure> {
-        let outgoing = || Outgoing::new(self.route, &self.app, self.target.clone(), token);
+        let outgoing =
+            || Outgoing::new(self.route, &self.app, self.target.clone(), token, self.upgrade.as_ref());
         sending::send(self.route, &self.app.method, outgoing, body, replay).await
     }
 
@@ -187,27 +223,47 @@ fn no_token(source: &TokenSource, why: Unavailable) -> Failure {
 }
 
 /// An answer as the application gets it: our own version on this hop, hop-by-hop fields taken off.
-fn delivered(method: &Method, response: Response<Streamed>) -> Response<ResponseBody> {
+///
+/// # Errors
+/// It is the beginning of a tunnel that nobody asked for.
+fn delivered(method: &Method, response: Response<Streamed>) -> Result<Response<ResponseBody>, Failure> {
     let (mut head, body) = response.into_parts();
+    if head.status.is_informational() {
+        return Err(Failure::new(Kind::NotHttp, "no valid HTTP answer: it switched protocols unasked"));
+    }
     head.version = Version::HTTP_11;
     head.headers = fields::of_answer(head.headers);
     // RFC 9110 section 8.6: with these it counts a content that is not sent.
     let counts =
         *method != Method::HEAD && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let told = counts && head.headers.contains_key(header::CONTENT_LENGTH);
-    Response::from_parts(head, ResponseBody::streamed(body, told))
+    Ok(Response::from_parts(head, ResponseBody::streamed(body, told)))
+}
+
+/// Where a request goes, and as what.
+fn find<'entry>(
+    entry: &'entry Entry,
+    app: &request::Parts,
+    body: &Incoming,
+) -> Result<(&'entry Rc<Route>, PathAndQuery, Option<Upgrade>), Failure> {
+    refuse(app)?;
+    let (route, target) = entry.find(app)?;
+    let upgrade =
+        Upgrade::asked(app, !body.is_end_stream(), route).map_err(|why| why.at(&route.settings().name))?;
+    Ok((route, target, upgrade))
 }
 
 /// What this version does not do is refused aloud rather than sent on as something else.
 fn refuse(app: &request::Parts) -> Result<(), Failure> {
-    if matches!(app.method, Method::CONNECT | Method::TRACE) {
+    let no_tunnel = app.method == Method::CONNECT && !upgrade::is_extended_connect(app);
+    if no_tunnel || app.method == Method::TRACE {
         return Err(Failure::new(Kind::NotImplemented, format!("{} is not supported", app.method)));
     }
-    // RFC 9110 section 7.8: an upgrade may be ignored, and in 1.0 must be; a WebSocket handshake without it is useless.
-    if app.version == Version::HTTP_11 && fields::lists(&app.headers, header::UPGRADE, "websocket") {
-        return Err(Failure::new(Kind::NotImplemented, "WebSocket is not supported in this version"));
-    }
-    if app.headers.contains_key(header::EXPECT) && !fields::expects_only_100(&app.headers) {
+    // RFC 9110 section 10.1.1: in 1.0 it is ignored.
+    if app.headers.contains_key(header::EXPECT)
+        && app.version != Version::HTTP_10
+        && !fields::expects_only_100(&app.headers)
+    {
         return Err(Failure::new(Kind::Expectation, "only the expectation 100-continue is known"));
     }
     Ok(())

@@ -65,6 +65,8 @@ pub enum Kind {
     LoginRequired,
     /// bearward is stopping.
     Stopping,
+    /// As many requests are under way as may be.
+    Full,
     /// Connecting to the upstream took too long.
     ConnectTimeout,
     /// The upstream took too long to answer.
@@ -137,6 +139,7 @@ impl Kind {
                 (AuthorizationServer, 503, "proxy_internal_error", "A person has to log in")
             }
             Self::Stopping => (Bearward, 503, "proxy_internal_error", "bearward is stopping"),
+            Self::Full => (Bearward, 503, "proxy_internal_response", "Too many requests are under way"),
             Self::ConnectTimeout => (Upstream, 504, "connection_timeout", "Connecting took too long"),
             Self::ResponseTimeout => (Upstream, 504, "http_response_timeout", "The upstream took too long"),
             Self::TokenTimeout => {
@@ -190,6 +193,13 @@ impl Failure {
             SendError::HeadTooLarge => Kind::AnswerHeadTooLarge,
         };
         Self::new(kind, error.to_string())
+    }
+
+    /// Says when it is worth asking again.
+    #[must_use]
+    pub fn again_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 
     /// Names the upstream it is about.
@@ -262,7 +272,8 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 26] = [
+    const KINDS: [Kind; 27] = [
+        Kind::Full,
         Kind::Malformed,
         Kind::AmbiguousPath,
         Kind::NoSubject,

@@ -10,7 +10,7 @@ use http::{
 };
 use http_body::Frame;
 
-use super::{replay::RequestBody, routes::Route};
+use super::{hops, replay::RequestBody, routes::Route, upgrade::Upgrade};
 use crate::{
     token::Held,
     upstream::client::{AnswerBody, SendError},
@@ -34,13 +34,19 @@ impl<'route> Outgoing<'route> {
         app: &request::Parts,
         target: PathAndQuery,
         token: Option<&Held>,
+        upgrade: Option<&Upgrade>,
     ) -> Self {
         let mut head = Request::new(());
         *head.method_mut() = app.method.clone();
         *head.uri_mut() = Uri::from(target);
         // The spelling of field names is there.
         *head.extensions_mut() = app.extensions.clone();
-        *head.headers_mut() = request_fields(route, app, token);
+        // The client need not know how the application asked for a tunnel.
+        head.extensions_mut().remove::<hyper::ext::Protocol>();
+        if let Some(upgrade) = upgrade {
+            upgrade.write_method(&mut head);
+        }
+        *head.headers_mut() = request_fields(route, app, token, upgrade);
         Self { route, head }
     }
 
@@ -67,14 +73,22 @@ impl<'route> Outgoing<'route> {
     }
 }
 
-fn request_fields(route: &Route, app: &request::Parts, token: Option<&Held>) -> HeaderMap {
+fn request_fields(
+    route: &Route,
+    app: &request::Parts,
+    token: Option<&Held>,
+    upgrade: Option<&Upgrade>,
+) -> HeaderMap {
     let settings = route.settings();
     let named = named_by_connection(&app.headers);
     let mut fields = HeaderMap::with_capacity(app.headers.len() + 4 + settings.headers.len());
     let own_host = if settings.preserve_host { host_meant(app) } else { None };
     fields.insert(header::HOST, own_host.unwrap_or_else(|| route.host().clone()));
     for (name, value) in &app.headers {
-        if !stays_behind(route, name) && !is_named(&named, name) {
+        if !stays_behind(route, name)
+            && !is_named(&named, name)
+            && !upgrade.is_some_and(|upgrade| upgrade.leaves_behind(name))
+        {
             fields.append(name.clone(), value.clone());
         }
     }
@@ -84,15 +98,29 @@ fn request_fields(route: &Route, app: &request::Parts, token: Option<&Held>) -> 
             fields.append(name.clone(), value.clone());
         }
     }
-    let via = if app.version == Version::HTTP_10 { "1.0 bearward" } else { "1.1 bearward" };
-    fields.append(header::VIA, HeaderValue::from_static(via));
+    fields.append(header::VIA, HeaderValue::from_static(via(app.version)));
     if wants_trailers(&app.headers) {
         // Issued anew for this hop (RFC 9110 section 10.1.4); on HTTP/2 the client leaves Connection behind.
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
         fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
+    if let Some(upgrade) = upgrade {
+        upgrade.write_fields(&mut fields);
+    }
+    if let Some(left) = hops::left(app) {
+        fields.insert(header::MAX_FORWARDS, left);
+    }
     set_credential(route, &mut fields, app, token);
     fields
+}
+
+/// The version in which the application spoke to us (RFC 9110 section 7.6.3).
+fn via(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0 bearward",
+        Version::HTTP_2 => "2.0 bearward",
+        _ => "1.1 bearward",
+    }
 }
 
 /// The Host of the application's request; in an absolute target, the authority (RFC 9112 section 3.2.2).

@@ -8,17 +8,21 @@ mod complaints;
 pub mod exchange;
 pub mod failure;
 mod fields;
+mod hops;
 mod kept;
 pub mod rejection;
 pub mod replay;
+mod room;
 pub mod routes;
 mod sending;
 mod stall;
+mod upgrade;
 
 pub use body::ResponseBody;
 pub use exchange::{Worker, exchange};
 pub use failure::{Failure, Kind};
 pub use kept::Budget;
+pub use room::Room;
 pub use routes::{Entry, Route, RouteTable, Row, Settings};
 
 #[cfg(test)]

@@ -48,6 +48,10 @@ pub struct Settings {
     pub preserve_host: bool,
     /// Which answers mean that a token is no longer good.
     pub token_invalid: Vec<Rule>,
+    /// WebSocket and other upgrades pass.
+    pub upgrades: bool,
+    /// How long a tunnel may be silent; none: for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// Which connections are kept.
     pub connections: Limits,
 }
@@ -110,7 +114,7 @@ impl Route {
         &self.client
     }
 
-    pub(super) fn metrics(&self) -> &UpstreamMetrics {
+    pub(super) fn metrics(&self) -> &Arc<UpstreamMetrics> {
         &self.metrics
     }
 

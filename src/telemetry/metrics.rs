@@ -117,6 +117,17 @@ pub struct UpstreamMetrics {
     buckets: [AtomicU64; BUCKETS.len() + 1],
     nanoseconds: AtomicU64,
     replays: AtomicU64,
+    tunnels: AtomicU64,
+}
+
+/// A tunnel, counted as long as this is there.
+#[derive(Debug)]
+pub struct OpenTunnel<'a>(&'a AtomicU64);
+
+impl Drop for OpenTunnel<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Default for UpstreamMetrics {
@@ -126,6 +137,7 @@ impl Default for UpstreamMetrics {
             buckets: [const { AtomicU64::new(0) }; BUCKETS.len() + 1],
             nanoseconds: AtomicU64::new(0),
             replays: AtomicU64::new(0),
+            tunnels: AtomicU64::new(0),
         }
     }
 }
@@ -144,6 +156,17 @@ impl UpstreamMetrics {
     /// One request was sent a second time with a newer token.
     pub fn replayed(&self) {
         self.replays.fetch_add(1, Relaxed);
+    }
+
+    /// A tunnel (a WebSocket, another upgrade) is open from now on.
+    pub fn tunnel(&self) -> OpenTunnel<'_> {
+        self.tunnels.fetch_add(1, Relaxed);
+        OpenTunnel(&self.tunnels)
+    }
+
+    /// Tunnels that are open.
+    pub fn tunnels(&self) -> u64 {
+        self.tunnels.load(Relaxed)
     }
 
     /// Answers so far.
@@ -270,6 +293,15 @@ impl Collector for Families {
         }
         let mut family = describe(
             &mut encoder,
+            "bearward_tunnels",
+            "WebSockets and other upgrades that are open now.",
+            MetricType::Gauge,
+        )?;
+        for (name, metrics) in &upstreams {
+            family.encode_family(&[("upstream", name.as_str())])?.encode_gauge(&metrics.tunnels())?;
+        }
+        let mut family = describe(
+            &mut encoder,
             "bearward_token_requests",
             "Requests to token endpoints, by the token and how they ended.",
             MetricType::Counter,
@@ -356,6 +388,8 @@ mod tests {
         shop.answered(StatusCode::OK, Duration::from_millis(3));
         shop.answered(StatusCode::BAD_GATEWAY, Duration::from_secs(90));
         shop.replayed();
+        let _open = shop.tunnel();
+        drop(shop.tunnel());
         metrics.token("shop").requested(Outcome::Limited);
         metrics.token("shop").expires_at(Some(UNIX_EPOCH + Duration::from_secs(5)));
         for required in [true, false, true] {
@@ -369,6 +403,7 @@ mod tests {
             "bearward_request_duration_seconds_bucket{le=\"0.005\",upstream=\"shop\"} 1",
             "bearward_request_duration_seconds_bucket{le=\"+Inf\",upstream=\"shop\"} 2",
             "bearward_retries_total{upstream=\"shop\"} 1",
+            "bearward_tunnels{upstream=\"shop\"} 1",
             "bearward_token_requests_total{token=\"shop\",outcome=\"limited\"} 1",
             "bearward_token_requests_total{token=\"shop\",outcome=\"granted\"} 0",
             "bearward_token_expires_at_seconds{token=\"shop\"} 5.0",

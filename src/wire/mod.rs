@@ -14,6 +14,5 @@ pub mod stream;
 pub mod target;
 
 pub use content::{BodyError, Content, Incoming, Interim, SendsInterim, Source, Takeover};
-pub use content::{BodyError, Content, Incoming, Source, Takeover};
 pub use splice::{End, Spliced, splice};
 pub use stream::Stream;

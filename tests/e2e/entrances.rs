@@ -234,18 +234,13 @@ async fn r013_a_path_that_two_readers_could_take_for_two_is_refused_on_a_prefix(
 }
 
 #[tokio::test]
-async fn r016_connect_trace_and_a_websocket_are_refused_aloud() {
+async fn r016_connect_and_trace_are_refused_aloud() {
     let (provider, _bearward, port) = own_port("").await;
     for (what, request) in [
         // Whatever its authority: what is asked for is not done, and the words say that.
         ("CONNECT", "CONNECT api.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         ("CONNECT", "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\nConnection: close\r\n\r\n"),
         ("TRACE", "TRACE /orders HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
-        (
-            "WebSocket",
-            "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        ),
     ] {
         let answer = exchange(port, request).await;
         assert_own(&answer, 501, what);

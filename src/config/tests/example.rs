@@ -109,6 +109,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("limits", "idle_timeout", "\"9s\""),
     ("limits", "body_timeout", "\"9s\""),
     ("limits", "connections", "9"),
+    ("limits", "requests", "9"),
+    ("limits", "tunnel_idle_timeout", "\"9s\""),
     ("limits", "idle_connections", "9"),
     ("limits", "upstream_idle_timeout", "\"9s\""),
     ("limits", "upstream_connection_age", "\"9s\""),
@@ -132,6 +134,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("upstreams.a", "expose", "true"),
     ("upstreams.a", "keep_authorization", "true"),
     ("upstreams.a", "preserve_host", "true"),
+    ("upstreams.a", "upgrades", "false"),
     ("upstreams.a", "token_invalid", "\"never\""),
 ];
 

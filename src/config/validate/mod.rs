@@ -90,6 +90,8 @@ fn limits(table: Option<&Table>) -> Limits {
         idle_timeout: duration("idle_timeout", default.idle_timeout),
         body_timeout: duration("body_timeout", default.body_timeout),
         connections: number("connections", default.connections),
+        requests: number("requests", default.requests),
+        tunnel_idle_timeout: table.duration("tunnel_idle_timeout"),
         idle_connections: number("idle_connections", default.idle_connections),
         upstream_idle_timeout: duration("upstream_idle_timeout", default.upstream_idle_timeout),
         upstream_connection_age: duration("upstream_connection_age", default.upstream_connection_age),

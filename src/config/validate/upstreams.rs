@@ -96,6 +96,7 @@ fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream>
             .unwrap_or(64 << 10),
         keep_authorization: table.flag("keep_authorization"),
         preserve_host: table.flag("preserve_host"),
+        upgrades: !table.has("upgrades") || table.flag("upgrades"),
         token_invalid: match table.value("token_invalid") {
             Some(Value::Rules(rules)) => rules.clone(),
             _ => Rule::defaults(),

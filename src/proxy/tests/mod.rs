@@ -1,5 +1,6 @@
 //! The exchange over real sockets. Origins and applications are raw on purpose: hyper would be too kind.
 
+mod hops;
 mod http2;
 mod properties;
 mod rejections;
@@ -8,4 +9,5 @@ mod requests;
 mod routing;
 mod support;
 mod tokens;
+mod upgrades;
 mod upstreams;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     ingress::connection,
-    proxy::{Budget, Entry, Route, Settings, Worker, exchange, rejection::Rule},
+    proxy::{Budget, Entry, Room, Route, Settings, Worker, exchange, rejection::Rule},
     telemetry::Metrics,
     token::Supply,
     upstream::{Endpoint, Origin as Place, Protocol, client::Limits, tls},
@@ -92,6 +92,11 @@ impl Wire {
 
     pub async fn more(&mut self) -> usize {
         self.socket.read_buf(&mut self.read).await.unwrap_or(0)
+    }
+
+    /// Says no more, and may still listen.
+    pub async fn end(&mut self) {
+        self.socket.shutdown().await.unwrap();
     }
 
     pub async fn say(&mut self, octets: impl AsRef<[u8]>) {
@@ -179,6 +184,8 @@ pub fn settings() -> Settings {
         keep_authorization: false,
         preserve_host: false,
         token_invalid: Rule::defaults(),
+        upgrades: true,
+        tunnel_idle_timeout: None,
         connections: Limits {
             idle_connections: 8,
             idle_timeout: Duration::from_secs(10),
@@ -223,10 +230,14 @@ impl Proxy {
     }
 
     pub async fn with_budget(entry: Entry, octets: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let budget = Budget::new(octets);
-        let worker = Rc::new(Worker { clock: Clock::system(), budget: budget.clone(), seen: None });
+        Self::with_worker(entry, Worker { clock: Clock::system(), budget, room: Room::new(1000), seen: None })
+            .await
+    }
+
+    pub async fn with_worker(entry: Entry, worker: Worker) -> Self {
+        let (listener, budget) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), worker.budget.clone());
+        let (port, worker) = (listener.local_addr().unwrap().port(), Rc::new(worker));
         let drain = CancellationToken::new();
         spawn_local(async move {
             loop {
