@@ -6,6 +6,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
+use hyper::ext::Protocol;
 
 use super::{
     admission::{Admission, Refusal},
@@ -33,8 +34,9 @@ impl Door {
     /// Answers a request that came from `caller`.
     pub async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Response<ResponseBody> {
         let local = caller.ends.map(|ends| ends.local);
-        // The exchange makes no tunnel, and says so, wherever it should lead.
-        let tunnel = *request.method() == Method::CONNECT;
+        // The exchange makes no tunnel to elsewhere, and says so. An extended CONNECT (RFC 8441) is for this server, like other
+        // requests.
+        let tunnel = *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none();
         if !tunnel && let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {
             let refused = refuse(refusal);
             refused.log();

@@ -134,7 +134,7 @@ impl Asked<'_> {
                     let tunnel = upgrade::tunnel(stream, idle, name, self.route.metrics().clone());
                     return Ok(head.map(|()| tunnel));
                 }
-                Agreed::Not(instead) => response = instead,
+                Agreed::Not(instead) => response = *instead,
             }
         }
         delivered(&self.app.method, response)

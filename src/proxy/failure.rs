@@ -190,6 +190,7 @@ impl Failure {
             SendError::Cut(_) => Kind::Cut,
             SendError::Body(_) => Kind::Malformed,
             SendError::NotHttp(_) | SendError::TooManyInterim => Kind::NotHttp,
+            SendError::NoExtendedConnect => Kind::NotImplemented,
             SendError::HeadTooLarge => Kind::AnswerHeadTooLarge,
         };
         Self::new(kind, error.to_string())

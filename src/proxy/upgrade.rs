@@ -167,7 +167,7 @@ impl Upgrade {
             _ if matches!(self.asked, Asked::Http2) && status.is_success() => {
                 return Err(wrong("it answered a WebSocket handshake without switching protocols"));
             }
-            _ => return Ok(Agreed::Not(response)),
+            _ => return Ok(Agreed::Not(Box::new(response))),
         }
         let (mut head, body) = response.into_parts();
         let said = match &self.onward {
@@ -222,7 +222,7 @@ pub(super) enum Agreed {
     /// It did: the head of the answer, and the connection.
     On(Response<()>, Stream),
     /// It answered instead.
-    Not(Response<Streamed>),
+    Not(Box<Response<Streamed>>),
 }
 
 /// What follows the head: both hops become one, counted as long as it is there.

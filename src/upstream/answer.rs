@@ -11,10 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 
 use super::{
     http1::{Exchange, Left},
@@ -27,7 +25,7 @@ pub struct AnswerBody<B>(On<B>);
 
 enum On<B> {
     Http1 { exchange: Option<Box<Exchange<B>>>, pool: Weak<Pool<B>> },
-    Http2 { incoming: Incoming, tunnel: Option<OnUpgrade> },
+    Http2 { incoming: Incoming, tunnel: Option<Stream> },
 }
 
 impl<B> AnswerBody<B>
@@ -44,8 +42,8 @@ where
         Self(on)
     }
 
-    /// `tunnel`: what becomes of the stream after a 2xx to CONNECT.
-    pub(super) fn http2(incoming: Incoming, tunnel: Option<OnUpgrade>) -> Self {
+    /// `tunnel`: the stream after a 2xx to CONNECT.
+    pub(super) fn http2(incoming: Incoming, tunnel: Option<Stream>) -> Self {
         Self(On::Http2 { incoming, tunnel })
     }
 
@@ -54,10 +52,7 @@ where
     pub fn upgraded(self) -> Option<Stream> {
         match self.0 {
             On::Http1 { exchange, .. } => exchange?.into_switched(),
-            On::Http2 { tunnel, .. } => {
-                let upgraded = tunnel?.now_or_never()?.ok()?;
-                Some(Stream::Upgraded(Box::new(TokioIo::new(upgraded))))
-            }
+            On::Http2 { tunnel, .. } => tunnel,
         }
     }
 }

@@ -4,14 +4,20 @@
 //! costs one more connection and nothing else, and what counts as an HTTP answer. Does not know tokens, routes, or
 //! whether a request that may have been received can be sent again.
 
-use std::{cell::Cell, fmt, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body;
 use hyper::client::conn::{TrySendError, http2};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 
 pub use super::answer::AnswerBody;
 use super::{
@@ -19,7 +25,9 @@ use super::{
     http1::{self, Exchange, Sending},
     pool::{Line, Pool, Shared},
     socket::{LocalExecutor, Socket},
+    tunnelling::ExtendedConnect,
 };
+use crate::wire::Stream;
 
 /// The largest head of an HTTP/2 answer, in octets (a larger one is a fault of the upstream).
 const HEAD_SIZE: u32 = 64 << 10;
@@ -43,6 +51,8 @@ pub struct Client<B> {
     pool: Rc<Pool<B>>,
     spoke_http2: Cell<bool>,
     connecting: tokio::sync::Mutex<()>,
+    /// Of the HTTP/2 connection that was opened last.
+    extended_connect: RefCell<ExtendedConnect>,
 }
 
 /// Why a request got no answer.
@@ -60,6 +70,8 @@ pub enum SendError {
     HeadTooLarge,
     /// More than 16 interim answers and no final one.
     TooManyInterim,
+    /// A tunnel was asked for, and the peer speaks HTTP/2 without extended CONNECT (RFC 8441). Nothing was sent.
+    NoExtendedConnect,
 }
 
 /// What went wrong below.
@@ -77,6 +89,7 @@ where
             pool: Pool::new(limits),
             spoke_http2: Cell::new(false),
             connecting: tokio::sync::Mutex::new(()),
+            extended_connect: RefCell::default(),
         }
     }
 
@@ -92,6 +105,9 @@ where
     /// # Errors
     /// There is no connection, or it brought no final answer.
     pub async fn send(&self, request: Request<B>) -> Result<Response<AnswerBody<B>>, SendError> {
+        if let Some(line) = self.line_for_tunnel(&request).await? {
+            return self.carry(line, Outgoing::Whole(request)).await.map_err(Unanswered::last);
+        }
         // What can be sent again need not be choosy.
         let once = !is_idempotent(request.method()) || !request.body().is_end_stream();
         let outgoing = Outgoing::Whole(request);
@@ -118,11 +134,20 @@ where
     ) -> LocalBoxFuture<'_, Result<Response<AnswerBody<B>>, SendError>> {
         Box::pin(async move {
             let line = self.open().await?;
-            self.carry(line, outgoing).await.map_err(|unanswered| match unanswered {
-                Unanswered::NotSent(_, cause) => SendError::Cut(cause),
-                Unanswered::Failed(error) => error,
-            })
+            self.carry(line, outgoing).await.map_err(Unanswered::last)
         })
+    }
+
+    pub(super) fn extended_connect(&self) -> ExtendedConnect {
+        self.extended_connect.borrow().clone()
+    }
+
+    /// The HTTP/2 connection that requests share, for a client that speaks nothing else.
+    pub(super) async fn shared(&self) -> Result<Line<B>, SendError> {
+        match self.pool.take_shared() {
+            Some(line) => Ok(line),
+            None => self.open().await,
+        }
     }
 
     /// A fresh connection. Where HTTP/2 was spoken before, requests that come together share one.
@@ -155,6 +180,8 @@ where
             .handshake(Socket::new(connection.io))
             .await
             .map_err(|error| SendError::Cut(error.into()))?;
+        let (extended_connect, task) = ExtendedConnect::of(task);
+        self.extended_connect.replace(extended_connect);
         tokio::task::spawn_local(async move {
             if let Err(error) = task.await {
                 tracing::debug!(%error, "an upstream connection ended");
@@ -200,8 +227,14 @@ where
         for_http2(&mut request, self.endpoint.origin().is_https()).map_err(Unanswered::Failed)?;
         let is_connect = *request.method() == Method::CONNECT;
         let mut response = sender.try_send_request(request).await.map_err(Unanswered::from)?;
-        let tunnel =
-            (is_connect && response.status().is_success()).then(|| hyper::upgrade::on(&mut response));
+        // hyper hands the stream over after a 200 alone.
+        let tunnel = if is_connect && response.status() == StatusCode::OK {
+            let stream = hyper::upgrade::on(&mut response).await;
+            let stream = stream.map_err(|error| Unanswered::Failed(SendError::Cut(error.into())))?;
+            Some(Stream::Upgraded(Box::new(TokioIo::new(stream))))
+        } else {
+            None
+        };
         Ok(response.map(|incoming| AnswerBody::http2(incoming, tunnel)))
     }
 }
@@ -219,6 +252,16 @@ enum Outgoing<B> {
 enum Unanswered<B> {
     NotSent(Box<Outgoing<B>>, Cause),
     Failed(SendError),
+}
+
+impl<B> Unanswered<B> {
+    /// What it means where no other connection is tried.
+    fn last(self) -> SendError {
+        match self {
+            Self::NotSent(_, cause) => SendError::Cut(cause),
+            Self::Failed(error) => error,
+        }
+    }
 }
 
 impl<B> From<http1::Unanswered<B>> for Unanswered<B> {
@@ -312,6 +355,10 @@ impl fmt::Display for SendError {
             Self::HeadTooLarge => {
                 f.write_str("the answer's head is larger than 64 KiB or has over 100 fields")
             }
+            Self::NoExtendedConnect => f.write_str(
+                "no WebSocket can pass: the upstream speaks HTTP/2 without extended CONNECT (RFC 8441); \
+                 http = \"1\" may help",
+            ),
             Self::TooManyInterim => f.write_str("more than 16 interim answers and no final one"),
         }
     }
@@ -328,7 +375,6 @@ impl std::error::Error for SendError {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
     use http_body_util::{BodyExt, Full};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

@@ -100,23 +100,38 @@ impl Endpoint {
     /// # Errors
     /// None of the origin's addresses could be reached in time, or TLS failed.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        tokio::time::timeout(self.connect_timeout, self.connect_unhurried())
+        tokio::time::timeout(self.connect_timeout, self.connect_unhurried(self.protocol))
             .await
             .map_err(|_| ConnectError::TimedOut)?
     }
 
-    async fn connect_unhurried(&self) -> Result<Connection, ConnectError> {
+    /// Opens a connection on which HTTP/1.1 is spoken, where that may be.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn connect_http1(&self) -> Result<Connection, ConnectError> {
+        let protocol = if self.protocol == Protocol::Http2 { Protocol::Http2 } else { Protocol::Http1 };
+        tokio::time::timeout(self.connect_timeout, self.connect_unhurried(protocol))
+            .await
+            .map_err(|_| ConnectError::TimedOut)?
+    }
+
+    async fn connect_unhurried(&self, protocol: Protocol) -> Result<Connection, ConnectError> {
         let addresses = resolve(&self.origin).await.map_err(ConnectError::Resolve)?;
         let stream = first_of(interleaved(addresses)).await?;
         let Some(tls) = &self.tls else {
-            return Ok(Connection { io: Stream::Tcp(stream), http2: self.protocol == Protocol::Http2 });
+            return Ok(Connection { io: Stream::Tcp(stream), http2: protocol == Protocol::Http2 });
         };
-        let stream = TlsConnector::from(tls.config.clone())
+        let mut config = tls.config.clone();
+        if protocol == Protocol::Http1 && self.protocol != Protocol::Http1 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        let stream = TlsConnector::from(config)
             .connect(tls.server_name.clone(), Stream::Tcp(stream))
             .await
             .map_err(ConnectError::Tls)?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        if self.protocol == Protocol::Http2 && !http2 {
+        if protocol == Protocol::Http2 && !http2 {
             let problem = io::Error::new(io::ErrorKind::Unsupported, "the server does not offer HTTP/2");
             return Err(ConnectError::Tls(problem));
         }

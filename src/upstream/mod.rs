@@ -14,6 +14,7 @@ mod socket;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod tunnelling;
 
 pub use connect::{ConnectError, Connection, Endpoint, Protocol};
 pub use origin::Origin;

@@ -7,21 +7,12 @@ use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, rt::Executor, service::service_fn};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, task::spawn_local};
 
 use super::support::*;
 use crate::{proxy::Entry, upstream::Protocol};
-
-#[derive(Clone)]
-struct Here;
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Here {
-    fn execute(&self, task: F) {
-        spawn_local(task);
-    }
-}
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 

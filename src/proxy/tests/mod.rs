@@ -1,5 +1,6 @@
 //! The exchange over real sockets. Origins and applications are raw on purpose: hyper would be too kind.
 
+mod extended_connect;
 mod hops;
 mod http2;
 mod properties;

@@ -2,12 +2,15 @@
 
 use std::{
     cell::{Cell, RefCell},
+    convert::Infallible,
     future::Future,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,7 +25,7 @@ use crate::{
     telemetry::Metrics,
     token::Supply,
     upstream::{Endpoint, Origin as Place, Protocol, client::Limits, tls},
-    wire::Stream,
+    wire::{Content, Incoming, Stream},
 };
 
 /// Runs a test on a worker's kind of runtime; a test that hangs fails.
@@ -30,6 +33,16 @@ pub fn run(test: impl Future<Output = ()>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test).await.expect("it hangs") });
+}
+
+/// Runs hyper's tasks on this thread.
+#[derive(Clone)]
+pub struct Here;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, task: F) {
+        spawn_local(task);
+    }
 }
 
 /// One connection of a raw origin or a raw application.
@@ -235,7 +248,17 @@ impl Proxy {
             .await
     }
 
+    /// One that speaks HTTP/2 with prior knowledge, and takes extended CONNECT.
+    pub async fn http2(entry: Entry) -> Self {
+        let (budget, room) = (Budget::new(1 << 20), Room::new(1000));
+        Self::serving(entry, Worker { clock: Clock::system(), budget, room, seen: None }, true).await
+    }
+
     pub async fn with_worker(entry: Entry, worker: Worker) -> Self {
+        Self::serving(entry, worker, false).await
+    }
+
+    async fn serving(entry: Entry, worker: Worker, http2: bool) -> Self {
         let (listener, budget) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), worker.budget.clone());
         let (port, worker) = (listener.local_addr().unwrap().port(), Rc::new(worker));
         let drain = CancellationToken::new();
@@ -243,6 +266,10 @@ impl Proxy {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (entry, worker) = (entry.clone(), Rc::clone(&worker));
+                if http2 {
+                    spawn_local(over_http2(socket, entry, worker));
+                    continue;
+                }
                 let drain = drain.clone();
                 spawn_local(async move {
                     let service = async |request| exchange(&entry, &worker, request).await;
@@ -268,6 +295,25 @@ impl Proxy {
     pub async fn get(&self, path: &str) -> String {
         self.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
     }
+}
+
+async fn over_http2(socket: TcpStream, entry: Entry, worker: Rc<Worker>) {
+    let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| {
+        let (entry, worker) = (entry.clone(), Rc::clone(&worker));
+        async move {
+            let connection = hyper::upgrade::on(&mut request);
+            let mut answer = exchange(&entry, &worker, request.map(Incoming::from)).await;
+            if let Some(takeover) = answer.body_mut().take_over() {
+                spawn_local(async move {
+                    let stream = TokioIo::new(connection.await.unwrap());
+                    takeover(Stream::Upgraded(Box::new(stream))).await;
+                });
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut http = hyper::server::conn::http2::Builder::new(Here);
+    drop(http.enable_connect_protocol().serve_connection(TokioIo::new(socket), service).await);
 }
 
 /// A plain 200.
