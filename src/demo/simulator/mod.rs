@@ -37,6 +37,7 @@ mod revocation;
 mod running;
 pub mod server;
 pub mod shopware;
+pub mod strict;
 pub mod tokens;
 pub mod wire;
 

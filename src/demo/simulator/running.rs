@@ -48,6 +48,11 @@ impl Simulator {
         self.server.open_connections()
     }
 
+    /// The requests that were no valid HTTP/1.1.
+    pub fn violations(&self) -> &super::strict::Tally {
+        self.server.violations()
+    }
+
     /// How often what happened.
     pub fn counts(&self) -> Counts {
         self.shared.state().record.counts

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 server on a loopback port that can also misbehave.
 //!
-//! Knows sockets and how to put raw octets in the place of a response. Does not know OAuth. Requests are parsed by
-//! hyper, so that what a sender gets wrong is not forgiven here.
+//! Knows sockets and how to put raw octets in the place of a response. Does not know OAuth. Requests are read by hyper, and
+//! each octet of them by [`strict`](super::strict) before: what a sender gets wrong is not forgiven here.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::answer::{Reply, Then};
+use super::{
+    answer::{Reply, Then},
+    strict::{Tally, Watched},
+};
 
 /// A port on loopback that nobody listens on until a server is given it.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -36,6 +39,7 @@ pub struct Server {
     connections: Arc<AtomicU64>,
     /// Each open connection holds one more.
     open: Arc<()>,
+    violations: Tally,
     _stop: DropGuard,
 }
 
@@ -54,9 +58,10 @@ impl Server {
         let stop = CancellationToken::new();
         let connections = Arc::new(AtomicU64::new(0));
         let open = Arc::new(());
+        let violations = Tally::default();
         let counts = (Arc::clone(&connections), Arc::downgrade(&open));
-        tokio::spawn(accept(listener, Arc::new(service), stop.clone(), counts));
-        Ok(Self { address, connections, open, _stop: stop.drop_guard() })
+        tokio::spawn(accept(listener, Arc::new(service), stop.clone(), counts, violations.clone()));
+        Ok(Self { address, connections, open, violations, _stop: stop.drop_guard() })
     }
 
     /// Where it listens.
@@ -78,6 +83,21 @@ impl Server {
     pub fn open_connections(&self) -> usize {
         Arc::strong_count(&self.open) - 1
     }
+
+    /// The requests that were no valid HTTP/1.1, each of which ended its connection.
+    pub fn violations(&self) -> &Tally {
+        &self.violations
+    }
+}
+
+/// While bearward is developed, an invalid request fails the test that sent it, whatever else the test looks at (r060).
+impl Drop for Server {
+    fn drop(&mut self) {
+        let violations = self.violations.forgive();
+        if cfg!(debug_assertions) && !std::thread::panicking() {
+            assert!(violations.is_empty(), "{} received invalid requests: {violations:#?}", self.address);
+        }
+    }
 }
 
 async fn accept<S, F>(
@@ -85,6 +105,7 @@ async fn accept<S, F>(
     service: Arc<S>,
     stop: CancellationToken,
     (connections, open): (Arc<AtomicU64>, Weak<()>),
+    violations: Tally,
 ) where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -100,6 +121,9 @@ async fn accept<S, F>(
             continue;
         };
         connections.fetch_add(1, Ordering::Relaxed);
+        // Small answers to a waiting peer; without it they may be held back for 40 ms. A failure costs only that.
+        let _ = stream.set_nodelay(true);
+        let stream = Watched::new(stream, violations.clone());
         let (service, stop, open) = (Arc::clone(&service), stop.clone(), open.upgrade());
         tokio::spawn(async move {
             let _open = open;
@@ -112,13 +136,11 @@ async fn accept<S, F>(
 }
 
 /// Serves one connection until it ends or a raw answer takes it over.
-async fn serve<S, F>(stream: TcpStream, service: Arc<S>)
+async fn serve<S, F>(stream: Watched<TcpStream>, service: Arc<S>)
 where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    // Small answers to a waiting peer; without it they may be held back for 40 ms. A failure costs only that.
-    let _ = stream.set_nodelay(true);
     let (raw, mut raws) = mpsc::channel(1);
     let answers = service_fn(move |request| {
         let (reply, raw) = (service(request), raw.clone());
@@ -145,11 +167,11 @@ where
     }
 }
 
-async fn take_over(mut stream: TcpStream, octets: &[u8], then: Then) -> io::Result<()> {
+async fn take_over(mut stream: Watched<TcpStream>, octets: &[u8], then: Then) -> io::Result<()> {
     stream.write_all(octets).await?;
     match then {
         Then::Close => stream.shutdown().await,
-        Then::Reset => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+        Then::Reset => socket2::SockRef::from(stream.stream()).set_linger(Some(Duration::ZERO)),
         Then::Hold => {
             stream.flush().await?;
             std::future::pending().await
