@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    demo::simulator::strict::{Checker, Tally},
     ingress::connection,
     proxy::{Budget, Entry, Room, Route, Settings, Worker, exchange, rejection::Rule},
     telemetry::Metrics,
@@ -33,6 +34,13 @@ pub fn run(test: impl Future<Output = ()>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test).await.expect("it hangs") });
+    let violations = VIOLATIONS.with(Tally::forgive);
+    assert!(violations.is_empty(), "an origin received invalid requests: {violations:#?}");
+}
+
+thread_local! {
+    /// What the origins of this test received and should not have (r060).
+    static VIOLATIONS: Tally = Tally::default();
 }
 
 /// Runs hyper's tasks on this thread.
@@ -49,11 +57,18 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Here {
 pub struct Wire {
     socket: TcpStream,
     read: Vec<u8>,
+    /// Of an origin: what it reads is checked.
+    checker: Option<Checker>,
 }
 
 impl Wire {
     pub fn new(socket: TcpStream) -> Self {
-        Self { socket, read: Vec::new() }
+        Self { socket, read: Vec::new(), checker: None }
+    }
+
+    /// An origin's; what bearward sends there is checked.
+    pub fn of_origin(socket: TcpStream) -> Self {
+        Self { checker: Some(Checker::requests()), ..Self::new(socket) }
     }
 
     /// The next message head, blank line included; empty at the end of the connection.
@@ -104,7 +119,14 @@ impl Wire {
     }
 
     pub async fn more(&mut self) -> usize {
-        self.socket.read_buf(&mut self.read).await.unwrap_or(0)
+        let before = self.read.len();
+        let length = self.socket.read_buf(&mut self.read).await.unwrap_or(0);
+        if let Some(checker) = &mut self.checker
+            && let Err(violation) = checker.push(&self.read[before..])
+        {
+            VIOLATIONS.with(|tally| tally.add(violation));
+        }
+        length
     }
 
     /// Says no more, and may still listen.
@@ -113,7 +135,14 @@ impl Wire {
     }
 
     pub async fn say(&mut self, octets: impl AsRef<[u8]>) {
-        self.socket.write_all(octets.as_ref()).await.unwrap();
+        let octets = octets.as_ref();
+        if let Some(checker) = &mut self.checker
+            && checker.may_leave()
+            && (octets.starts_with(b"HTTP/1.1 101") || octets.starts_with(b"HTTP/1.1 2"))
+        {
+            checker.leave();
+        }
+        self.socket.write_all(octets).await.unwrap();
     }
 }
 
@@ -129,7 +158,7 @@ impl Origin {
         spawn_local(async move {
             for number in 0.. {
                 let (socket, _) = listener.accept().await.unwrap();
-                spawn_local(serve(number, Wire::new(socket)));
+                spawn_local(serve(number, Wire::of_origin(socket)));
             }
         });
         Self { port }

@@ -99,6 +99,8 @@ pub struct Checker {
     /// Requests without their final answer; for answers only.
     asked: Option<VecDeque<Asked>>,
     count: u64,
+    /// Where the last whole message ended.
+    ended: u64,
     keeps: bool,
     messages: Vec<Message>,
     /// The last request offered to leave HTTP: it changes protocols, or is a CONNECT.
@@ -143,6 +145,7 @@ impl Checker {
             offset: 0,
             asked,
             count: 0,
+            ended: 0,
             keeps: false,
             messages: Vec::new(),
             may_leave: false,
@@ -165,6 +168,11 @@ impl Checker {
     /// How many whole messages there were, interim answers among them.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// How many octets they were.
+    pub fn whole_octets(&self) -> u64 {
+        self.ended
     }
 
     /// A request was sent whose answer is to come.
@@ -205,6 +213,9 @@ impl Checker {
                 Ok(read) => {
                     self.offset += read as u64;
                     rest = &rest[read..];
+                    if matches!(self.state, State::Between | State::Over) {
+                        self.ended = self.offset;
+                    }
                 }
                 Err(broken) => return Err(self.breaks(broken)),
             }

@@ -1,8 +1,12 @@
 //! What the checker refuses, by the number of the requirement; what it must let pass; and that it shows no value.
 
-use tokio::io::AsyncReadExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::*;
+use crate::demo::simulator::AuthorizationServer;
 
 const HEAD: &str = "GET / HTTP/1.1\r\nHost: a\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\n";
@@ -252,4 +256,15 @@ async fn a_watched_connection_fails_with_the_first_violation() {
     let mut good = Watched::new(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], tally.clone());
     good.read_to_end(&mut Vec::new()).await.unwrap();
     assert!(tally.violations().is_empty());
+}
+
+#[tokio::test]
+#[should_panic(expected = "a bare LF")]
+async fn r060_whoever_lets_a_simulator_receive_something_invalid_fails() {
+    let server = AuthorizationServer::new().client("app", "secret").start().await.unwrap();
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\nHost: a\r\n\r\n").await.unwrap();
+    // It ends without having been answered as a request.
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    drop(server);
 }
