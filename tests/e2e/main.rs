@@ -26,6 +26,7 @@ mod login_required;
 mod login_store;
 mod login_terminal;
 mod logs;
+mod matrix;
 mod memory;
 mod odd_answers;
 mod other_origins;

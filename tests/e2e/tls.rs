@@ -2,7 +2,7 @@
 
 #[path = "../../src/upstream/testing.rs"]
 #[allow(dead_code, reason = "the unit tests that it is shared with use more of it")]
-mod server;
+pub mod server;
 
 use std::{
     convert::Infallible,
