@@ -191,7 +191,9 @@ impl Asked<'_> {
     ) -> Result<Response<Streamed>, Failure> {
         let outgoing =
             || Outgoing::new(self.route, &self.app, self.target.clone(), token, self.upgrade.as_ref());
-        sending::send(self.route, &self.app.method, outgoing, body, replay).await
+        // A handshake is a GET, however it is asked for.
+        let method = self.upgrade.as_ref().map_or(&self.app.method, |_| &Method::GET);
+        sending::send(self.route, method, outgoing, body, replay).await
     }
 
     /// The body for the second sending, if all of it can be had.

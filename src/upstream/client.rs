@@ -124,7 +124,10 @@ where
     /// # Errors
     /// There is no connection, or it brought no final answer.
     pub async fn send_afresh(&self, request: Request<B>) -> Result<Response<AnswerBody<B>>, SendError> {
-        self.send_on_fresh(Outgoing::Whole(request)).await
+        match self.line_for_tunnel(&request).await? {
+            Some(line) => self.carry(line, Outgoing::Whole(request)).await.map_err(Unanswered::last),
+            None => self.send_on_fresh(Outgoing::Whole(request)).await,
+        }
     }
 
     /// Boxed, because it is the rare way and would double every exchange's size.
