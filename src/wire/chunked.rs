@@ -190,7 +190,7 @@ pub fn begin(length: usize, out: &mut Vec<u8>) {
     debug_assert_ne!(length, 0, "that would be the last chunk");
     let digits = (usize::BITS - length.leading_zeros()).div_ceil(4).max(1);
     for place in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(length >> (place * 4)) & 0xf]);
+        out.push(b"0123456789ABCDEF"[(length >> (place * 4)) & 0xf]);
     }
     out.extend_from_slice(b"\r\n");
 }
