@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header, request, uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header, request, response,
+    uri::PathAndQuery,
 };
 use http_body::Frame;
 
@@ -14,6 +15,7 @@ use super::{hops, replay::RequestBody, routes::Route, upgrade::Upgrade};
 use crate::{
     token::Held,
     upstream::client::{AnswerBody, SendError},
+    wire::Interim,
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -50,15 +52,16 @@ impl<'route> Outgoing<'route> {
         Self { route, head }
     }
 
-    /// Sends it, with `body`, to the route's origin.
+    /// Sends it, with `body`, to the route's origin. Interim answers go on to `interim`.
     ///
     /// # Errors
     /// There was no answer.
     pub(super) async fn send(
         self,
         body: RequestBody,
+        interim: Option<&Interim>,
     ) -> Result<Response<AnswerBody<RequestBody>>, SendError> {
-        self.route.client().send(self.head.map(|()| body)).await
+        self.route.client().send(self.head.map(|()| body), &mut |head| go_on(interim, head)).await
     }
 
     /// The same on a connection that is not a kept one.
@@ -68,8 +71,17 @@ impl<'route> Outgoing<'route> {
     pub(super) async fn send_afresh(
         self,
         body: RequestBody,
+        interim: Option<&Interim>,
     ) -> Result<Response<AnswerBody<RequestBody>>, SendError> {
-        self.route.client().send_afresh(self.head.map(|()| body)).await
+        self.route.client().send_afresh(self.head.map(|()| body), &mut |head| go_on(interim, head)).await
+    }
+}
+
+/// RFC 9110 section 15.2: a proxy forwards interim answers, as it does others.
+fn go_on(interim: Option<&Interim>, mut head: response::Parts) {
+    if let Some(interim) = interim {
+        head.headers = of_answer(head.headers);
+        interim.send(&head);
     }
 }
 

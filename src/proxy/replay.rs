@@ -22,7 +22,7 @@ use super::{
     kept::{Budget, Kept},
     stall::Stall,
 };
-use crate::wire::{self, Incoming};
+use crate::wire::{self, Incoming, Interim};
 
 /// Why the application's body could not be read to its end. Its fault, not the upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,10 @@ pub(super) enum BodyFault {
 }
 
 /// The exchange's hold on its request's body. Dropped, it keeps nothing; a sending under way goes on.
-#[derive(Debug)]
-pub(super) struct Replay(Option<Rc<RefCell<State>>>);
+pub(super) struct Replay {
+    state: Option<Rc<RefCell<State>>>,
+    interim: Option<Interim>,
+}
 
 /// What one sending sends.
 pub struct RequestBody(Sending);
@@ -68,8 +70,9 @@ impl Replay {
         budget: &Budget,
         stall_after: Duration,
     ) -> (Self, RequestBody) {
+        let interim = body.interim();
         if body.is_end_stream() {
-            return (Self(None), RequestBody(Sending::Empty));
+            return (Self { state: None, interim }, RequestBody(Sending::Empty));
         }
         let length = body.size_hint().exact();
         let short = limit > 0 && length.is_none_or(|length| length <= limit as u64);
@@ -86,22 +89,27 @@ impl Replay {
             moved: Instant::now(),
             stall: Stall::new(stall_after),
         }));
-        (Self(Some(Rc::clone(&state))), RequestBody(Sending::Streaming(state)))
+        (Self { state: Some(Rc::clone(&state)), interim }, RequestBody(Sending::Streaming(state)))
+    }
+
+    /// Where interim answers go.
+    pub(super) fn interim(&self) -> Option<&Interim> {
+        self.interim.as_ref()
     }
 
     /// What the application did wrong with its body, if it did.
     pub(super) fn fault(&self) -> Option<BodyFault> {
-        self.0.as_ref().and_then(|state| state.borrow().fault)
+        self.state.as_ref().and_then(|state| state.borrow().fault)
     }
 
     /// Whether all that has passed so far is held.
     pub(super) fn is_kept(&self) -> bool {
-        self.0.as_ref().is_none_or(|state| state.borrow().kept.is_some())
+        self.state.as_ref().is_none_or(|state| state.borrow().kept.is_some())
     }
 
     /// The whole body once more; `None` unless all of it was read and kept.
     pub(super) fn again(&self) -> Option<RequestBody> {
-        let Some(state) = &self.0 else { return Some(RequestBody(Sending::Empty)) };
+        let Some(state) = &self.state else { return Some(RequestBody(Sending::Empty)) };
         let state = state.borrow();
         let kept = state.kept.as_ref().filter(|_| state.ended && state.fault.is_none())?;
         Some(RequestBody(Sending::Held {
@@ -117,7 +125,7 @@ impl Replay {
     /// # Errors
     /// The application's body failed.
     pub(super) async fn read_to_end(&self) -> Result<(), BodyFault> {
-        let Some(state) = &self.0 else { return Ok(()) };
+        let Some(state) = &self.state else { return Ok(()) };
         let first_sending = {
             let mut state = state.borrow_mut();
             state.taken_over = true;
@@ -143,7 +151,7 @@ impl Replay {
     /// Until when an answer may be waited for: `patience` after the last of the body went out. A long upload is not
     /// slowness of the upstream, nor is an application that sends slowly.
     pub(super) fn patient_until(&self, begun: Instant, patience: Duration) -> Instant {
-        let since = self.0.as_ref().map_or(begun, |state| {
+        let since = self.state.as_ref().map_or(begun, |state| {
             let state = state.borrow();
             if state.waits_for_application && !state.ended { Instant::now() } else { state.moved.max(begun) }
         });
@@ -153,7 +161,7 @@ impl Replay {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        if let Some(state) = &self.0 {
+        if let Some(state) = &self.state {
             state.borrow_mut().kept = None;
         }
     }

@@ -29,14 +29,14 @@ pub(super) async fn send<'route>(
     replay: &Replay,
 ) -> Result<Response<Streamed>, Failure> {
     let settings = route.settings();
-    let mut outcome = once(settings, outgoing().send(body), replay).await;
+    let mut outcome = once(settings, outgoing().send(body, replay.interim()), replay).await;
     if matches!(outcome, Err(Unanswered::Error(SendError::Cut(_))))
         && is_idempotent(method)
         && let Some(body) = replay.again()
     {
         // RFC 9110 section 9.2.2: sending it twice means the same as sending it once. Where one kept connection has ended, the
         // others may have too.
-        outcome = once(settings, outgoing().send_afresh(body), replay).await;
+        outcome = once(settings, outgoing().send_afresh(body, replay.interim()), replay).await;
     }
     outcome.map_err(|unanswered| unanswered.told(settings, replay))
 }

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, response};
 use http_body::Body;
 use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -99,22 +99,26 @@ where
     }
 
     /// Sends `request` (origin-form target, `Host` among its fields) and returns the answer's head; the body streams.
-    /// A request of which nothing was written, because a kept connection was found closed, goes out on a fresh one.
-    /// Dropping the future drops the connection.
+    /// Interim answers are shown to `interim`, where HTTP/1.1 is spoken. A request of which nothing was written, because a kept
+    /// connection was found closed, goes out on a fresh one. Dropping the future drops the connection.
     ///
     /// # Errors
     /// There is no connection, or it brought no final answer.
-    pub async fn send(&self, request: Request<B>) -> Result<Response<AnswerBody<B>>, SendError> {
+    pub async fn send(
+        &self,
+        request: Request<B>,
+        interim: &mut dyn FnMut(response::Parts),
+    ) -> Result<Response<AnswerBody<B>>, SendError> {
         if let Some(line) = self.line_for_tunnel(&request).await? {
-            return self.carry(line, Outgoing::Whole(request)).await.map_err(Unanswered::last);
+            return self.carry(line, Outgoing::Whole(request), interim).await.map_err(Unanswered::last);
         }
         // What can be sent again need not be choosy.
         let once = !is_idempotent(request.method()) || !request.body().is_end_stream();
         let outgoing = Outgoing::Whole(request);
-        let Some(line) = self.pool.take(once) else { return self.send_on_fresh(outgoing).await };
-        match self.carry(line, outgoing).await {
+        let Some(line) = self.pool.take(once) else { return self.send_on_fresh(outgoing, interim).await };
+        match self.carry(line, outgoing, interim).await {
             Ok(response) => Ok(response),
-            Err(Unanswered::NotSent(outgoing, _)) => self.send_on_fresh(*outgoing).await,
+            Err(Unanswered::NotSent(outgoing, _)) => self.send_on_fresh(*outgoing, interim).await,
             Err(Unanswered::Failed(error)) => Err(error),
         }
     }
@@ -123,21 +127,28 @@ where
     ///
     /// # Errors
     /// There is no connection, or it brought no final answer.
-    pub async fn send_afresh(&self, request: Request<B>) -> Result<Response<AnswerBody<B>>, SendError> {
+    pub async fn send_afresh(
+        &self,
+        request: Request<B>,
+        interim: &mut dyn FnMut(response::Parts),
+    ) -> Result<Response<AnswerBody<B>>, SendError> {
         match self.line_for_tunnel(&request).await? {
-            Some(line) => self.carry(line, Outgoing::Whole(request)).await.map_err(Unanswered::last),
-            None => self.send_on_fresh(Outgoing::Whole(request)).await,
+            Some(line) => {
+                self.carry(line, Outgoing::Whole(request), interim).await.map_err(Unanswered::last)
+            }
+            None => self.send_on_fresh(Outgoing::Whole(request), interim).await,
         }
     }
 
     /// Boxed, because it is the rare way and would double every exchange's size.
-    fn send_on_fresh(
-        &self,
+    fn send_on_fresh<'a>(
+        &'a self,
         outgoing: Outgoing<B>,
-    ) -> LocalBoxFuture<'_, Result<Response<AnswerBody<B>>, SendError>> {
+        interim: &'a mut dyn FnMut(response::Parts),
+    ) -> LocalBoxFuture<'a, Result<Response<AnswerBody<B>>, SendError>> {
         Box::pin(async move {
             let line = self.open().await?;
-            self.carry(line, outgoing).await.map_err(Unanswered::last)
+            self.carry(line, outgoing, interim).await.map_err(Unanswered::last)
         })
     }
 
@@ -194,14 +205,19 @@ where
         Ok(Line::Shared(sender))
     }
 
-    async fn carry(&self, line: Line<B>, outgoing: Outgoing<B>) -> Carried<B> {
+    async fn carry(
+        &self,
+        line: Line<B>,
+        outgoing: Outgoing<B>,
+        interim: &mut dyn FnMut(response::Parts),
+    ) -> Carried<B> {
         match (line, outgoing) {
             (Line::Own(mut connection), Outgoing::Whole(request)) => {
                 let sending = encoded(request, connection.memory());
-                self.carry_http1(connection, sending).await
+                self.carry_http1(connection, sending, interim).await
             }
             (Line::Own(connection), Outgoing::Encoded(sending)) => {
-                self.carry_http1(connection, sending).await
+                self.carry_http1(connection, sending, interim).await
             }
             (Line::Shared(sender), Outgoing::Whole(request)) => self.carry_http2(sender, request).await,
             (Line::Shared(_), Outgoing::Encoded(_)) => {
@@ -211,9 +227,14 @@ where
         }
     }
 
-    async fn carry_http1(&self, connection: Box<http1::Connection>, sending: Sending<B>) -> Carried<B> {
+    async fn carry_http1(
+        &self,
+        connection: Box<http1::Connection>,
+        sending: Sending<B>,
+        interim: &mut dyn FnMut(response::Parts),
+    ) -> Carried<B> {
         let was_kept = connection.is_proven();
-        let answer = Exchange::new(connection, sending).answer(&mut |_| ()).await;
+        let answer = Exchange::new(connection, sending).answer(interim).await;
         let (parts, exchange) = answer.map_err(|unanswered| {
             let unanswered = Unanswered::from(unanswered);
             if was_kept
@@ -409,6 +430,10 @@ mod tests {
         Request::post("/").header("host", "h").body(Full::from("abc")).unwrap()
     }
 
+    async fn send(client: &Client<Full<Bytes>>) -> Result<Response<AnswerBody<Full<Bytes>>>, SendError> {
+        client.send(post(), &mut |_| ()).await
+    }
+
     async fn answer_one(listener: &TcpListener) -> TcpStream {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
@@ -431,14 +456,14 @@ mod tests {
         run(async {
             let (listener, client) = listening().await;
             for last_words in ["", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"] {
-                let (response, mut socket) = tokio::join!(client.send(post()), answer_one(&listener));
+                let (response, mut socket) = tokio::join!(send(&client), answer_one(&listener));
                 assert_eq!(response.unwrap().collect().await.unwrap().to_bytes(), "ok");
                 assert_eq!(socket.try_write(last_words.as_bytes()).unwrap_or(0), last_words.len());
                 socket.flush().await.unwrap();
                 drop(socket);
                 // The reactor learns of it; the connection's task has no turn yet, so that the pool cannot know.
                 tokio::task::yield_now().await;
-                let (response, _socket) = tokio::join!(client.send(post()), answer_one(&listener));
+                let (response, _socket) = tokio::join!(send(&client), answer_one(&listener));
                 let mut response = response.unwrap();
                 assert_eq!(response.status(), StatusCode::OK, "r090: last words are nobody's answer");
                 while response.frame().await.is_some() {}
