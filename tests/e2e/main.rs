@@ -29,6 +29,7 @@ mod logs;
 mod matrix;
 mod memory;
 mod odd_answers;
+mod nasty;
 mod other_origins;
 mod outage;
 mod page;
