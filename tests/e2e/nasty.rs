@@ -96,7 +96,7 @@ async fn driven(end: End, requests: u64) -> Became {
                 pause(end).await;
                 let status = wire.ask(number).await;
                 let mut became = became.borrow_mut();
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     became.gets += 1;
                     became.gets_lost += u64::from(status != 200);
                 } else {
@@ -151,7 +151,7 @@ impl Application {
 
     /// A GET if the number is even, else a POST; the answer's status.
     async fn ask(&mut self, number: u64) -> u16 {
-        let request = if number % 2 == 0 {
+        let request = if number.is_multiple_of(2) {
             format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n")
         } else {
             format!("POST /{number} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
