@@ -10,6 +10,8 @@ use http::{
     uri::Authority,
 };
 
+use crate::wire::target;
+
 /// The rules of one listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
@@ -38,18 +40,14 @@ impl Admission {
     /// # Errors
     /// It may not.
     pub fn admit(&self, target: &Uri, fields: &HeaderMap, local: Option<SocketAddr>) -> Result<(), Refusal> {
-        let host = the_host(fields)?;
+        // RFC 9112 section 3.2.2: what an absolute target names is meant, whatever the Host field says.
+        let host = match target.authority() {
+            Some(meant) if is_host_and_port(meant) => meant.clone(),
+            Some(_) => return Err(Refusal::InvalidHost),
+            None => the_host(fields)?,
+        };
         if !self.knows(&host, local) {
             return Err(Refusal::UnknownHost);
-        }
-        // RFC 9112 section 3.2.2: an absolute target names the host that is meant.
-        if let Some(meant) = target.authority() {
-            if !is_host_and_port(meant) {
-                return Err(Refusal::InvalidHost);
-            }
-            if !self.knows(meant, local) {
-                return Err(Refusal::UnknownHost);
-            }
         }
         self.admit_page(fields, &host)
     }
@@ -109,8 +107,7 @@ fn the_host(fields: &HeaderMap) -> Result<Authority, Refusal> {
 
 /// No user information (RFC 9110 section 4.2.4), and a port that is one, if any.
 fn is_host_and_port(authority: &Authority) -> bool {
-    let Some(port) = authority.as_str().strip_prefix(authority.host()) else { return false };
-    port.is_empty() || port == ":" || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+    target::host_and_port(authority.as_str().as_bytes()).is_some()
 }
 
 #[cfg(test)]
@@ -156,14 +153,36 @@ mod tests {
         for host in ["evil.example", "10.0.0.6", "[::2]", "localhost.evil.example", "shop.local.evil"] {
             assert_eq!(ask(&[("host", host)]), Err(Refusal::UnknownHost), "{host}");
         }
-        assert_eq!(ask_target("http://evil.example/", &[("host", "localhost")]), Err(Refusal::UnknownHost));
+    }
+
+    #[test]
+    fn r003_an_absolute_target_says_what_host_is_meant() {
+        for host in ["localhost", "shop.local", "evil.example"] {
+            let ask = |target| ask_target(target, &[("host", host)]);
+            assert_eq!(ask("http://evil.example/"), Err(Refusal::UnknownHost), "{host}");
+            assert_eq!(ask("http://localhost:8102/"), Ok(()), "{host}");
+        }
+        // A page of evil.example cannot call itself at home by what it writes there.
+        let fields = [("host", "evil.example"), ("origin", "http://evil.example")];
+        assert_eq!(ask_target("http://localhost:8102/", &fields), Err(Refusal::ForeignPage));
+        assert_eq!(ask_target("http://localhost/", &[]), Ok(()), "HTTP/1.0 without a Host");
     }
 
     #[test]
     fn r004_a_missing_doubled_or_invalid_host_is_a_bad_request() {
         assert_eq!(ask(&[]), Err(Refusal::InvalidHost));
         assert_eq!(ask(&[("host", "localhost"), ("host", "localhost")]), Err(Refusal::InvalidHost));
-        for host in ["", "a b", "user@localhost", "localhost:99999", "localhost:x", "local/host", "a,b/"] {
+        for host in [
+            "",
+            "a b",
+            "user@localhost",
+            "localhost:0",
+            "localhost:99999",
+            "localhost:x",
+            "local/host",
+            "[::1",
+            "a,b/",
+        ] {
             assert_eq!(ask(&[("host", host)]), Err(Refusal::InvalidHost), "{host}");
         }
     }

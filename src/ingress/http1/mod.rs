@@ -44,3 +44,6 @@ where
         () = patience::idle_for(&line, LAST_CALL) => {}
     }
 }
+
+#[cfg(test)]
+mod tests;
