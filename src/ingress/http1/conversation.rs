@@ -94,6 +94,9 @@ fn poll_head(
         if line.phase != phase {
             line.enter(phase);
         }
+        if phase == Phase::Idle {
+            line.rest();
+        }
         if !matches!(ready!(line.poll_read(cx)), Ok(1..)) {
             return Poll::Ready(None);
         }

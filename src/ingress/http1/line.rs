@@ -25,8 +25,8 @@ use crate::wire::{
 
 /// What is read at once where little comes.
 const LEAST_ROOM: usize = 8 << 10;
-/// And where much comes: fewer, larger reads.
-const MOST_ROOM: usize = 256 << 10;
+/// And where much comes: fewer, larger reads. Twice as much is held of an upload that is not taken as fast as it comes.
+const MOST_ROOM: usize = 64 << 10;
 /// What may be read of later requests while one is under way.
 const MOST_AHEAD: usize = 8 << 10;
 /// What of interim answers may wait for an application that does not read.
@@ -154,6 +154,14 @@ impl Line {
     fn wake(&self) {
         if let Some(task) = &self.task {
             task.wake_by_ref();
+        }
+    }
+
+    /// Between requests: gives back what a large one needed.
+    pub(super) fn rest(&mut self) {
+        if self.room > LEAST_ROOM {
+            self.room = LEAST_ROOM;
+            self.inbox = BytesMut::new();
         }
     }
 

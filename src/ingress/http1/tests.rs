@@ -581,8 +581,7 @@ fn a_reset_gives_the_exchange_up_and_a_half_close_does_not() {
                 self.0.notify_one();
             }
         }
-        let (begun, dropped, go) =
-            <(Rc<Notify>, Rc<Notify>, Rc<Notify>)>::default();
+        let (begun, dropped, go) = <(Rc<Notify>, Rc<Notify>, Rc<Notify>)>::default();
         let told = (begun.clone(), dropped.clone(), go.clone());
         let service = move |_| {
             let (begun, dropped, go) = told.clone();
