@@ -41,3 +41,4 @@ mod restarts;
 mod shutdown;
 mod support;
 mod tls;
+mod vectors;

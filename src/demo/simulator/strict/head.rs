@@ -131,6 +131,7 @@ impl Open {
             length: 0,
             trailers: Vec::new(),
             extensions: 0,
+            end: 0,
             persists: true,
         };
         at_most_one(&message, "authorization")?;

@@ -58,6 +58,8 @@ pub struct Message {
     pub trailers: Vec<Field>,
     /// How many chunks had extensions.
     pub extensions: u64,
+    /// Octets of the connection up to its end, where messages are kept.
+    pub end: u64,
     /// Another message may follow.
     pub persists: bool,
 }

@@ -175,6 +175,11 @@ impl Checker {
         self.ended
     }
 
+    /// How many octets were pushed.
+    pub fn read(&self) -> u64 {
+        self.offset + self.pending.len() as u64
+    }
+
     /// A request was sent whose answer is to come.
     pub fn expect(&mut self, asked: Asked) {
         self.asked.get_or_insert_default().push_back(asked);
@@ -215,6 +220,9 @@ impl Checker {
                     rest = &rest[read..];
                     if matches!(self.state, State::Between | State::Over) {
                         self.ended = self.offset;
+                        if let Some(message) = self.messages.last_mut() {
+                            message.end = self.offset;
+                        }
                     }
                 }
                 Err(broken) => return Err(self.breaks(broken)),

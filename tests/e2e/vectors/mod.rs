@@ -1,0 +1,236 @@
+//! No input makes bearward send an upstream anything that two parties could read differently (r031-r060): thousands of malformed
+//! and borderline requests go through it, and what arrives is read by a strict checker and by three origin servers of different
+//! make.
+
+mod makes;
+mod origin;
+mod table;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use bearward::demo::simulator::strict::{self, Asked, Message, Start};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Semaphore,
+    task::JoinSet,
+};
+
+use origin::{Origin, Received};
+use table::{Expect, Vector, vectors};
+
+use crate::support::{PATIENCE, start};
+
+/// How many vectors are under way at once.
+const AT_ONCE: usize = 24;
+
+#[test]
+fn r031_r059_there_are_enough_vectors_and_the_checker_refuses_what_is_invalid() {
+    let vectors = vectors();
+    let different: BTreeSet<_> =
+        vectors.iter().map(|vector| replaced(&vector.octets, vector.number)).collect();
+    assert!(different.len() >= 1_500, "{} different ones of {}", different.len(), vectors.len());
+    let mut wrong = Vec::new();
+    for vector in &vectors {
+        let read = strict::requests(&vector.octets);
+        // How long an extension may be is a limit of ours.
+        let limit = vector.category.starts_with("r039");
+        if matches!(vector.expect, Expect::Refused(_)) && read.is_ok() && !limit {
+            wrong.push(format!("{}: {}", vector.category, vector.octets.escape_ascii()));
+        }
+    }
+    assert!(wrong.is_empty(), "the checker takes {} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Without its number, to tell how many there are.
+fn replaced(octets: &[u8], number: usize) -> Vec<u8> {
+    octets.escape_ascii().to_string().replace(&number.to_string(), "N").into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r031_r060_no_request_makes_bearward_send_what_two_could_read_differently() {
+    let origin = Origin::start().await;
+    let bearward = start(&format!(
+        r#"
+        store = {{ kind = "memory" }}
+        [tokens.api]
+        grant_type = "static"
+        access_token = "of-no-value"
+        [upstreams.api]
+        url = "http://{}"
+        token = "api"
+        listen = "127.0.0.1:0"
+        "#,
+        origin.address
+    ));
+    let address = bearward.address("api").unwrap();
+    let vectors = Arc::new(vectors());
+    let answers = send_all(address, &vectors).await;
+    // All connections have ended, and an aborted upload with them: nothing more is under way.
+    bearward.stop().await;
+    let received = origin.received();
+
+    let mut wrong = Vec::new();
+    for Received { violation, broken, messages, .. } in &received {
+        if let Some(violation) = violation {
+            wrong.push(format!("SENT UPSTREAM: {violation}: {broken}"));
+        }
+        // Extensions are nobody's business behind us (r039), and ours is HTTP/1.1.
+        if messages.iter().any(|message| message.extensions > 0 || message.old) {
+            wrong.push("SENT UPSTREAM: chunk extensions, or HTTP/1.0".to_owned());
+        }
+    }
+    let arrived = by_vector(&received, &mut wrong);
+    for (vector, answer) in vectors.iter().zip(&answers) {
+        let arrived = arrived.get(&vector.number).map_or(&[][..], Vec::as_slice);
+        if let Err(problem) = judged(vector, answer, arrived) {
+            wrong.push(format!(
+                "{}: {problem}\n    {:?}\n    {}\n    answered {}",
+                vector.category,
+                vector.expect,
+                shown(&vector.octets),
+                shown(answer)
+            ));
+        }
+    }
+    none(&wrong, vectors.len());
+    makes::agree(&received).await;
+}
+
+/// Says how many of which kind, and shows the first ones.
+fn none(wrong: &[String], of: usize) {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for problem in wrong {
+        *kinds.entry(problem.split(':').next().unwrap_or_default()).or_default() += 1;
+    }
+    let first = wrong.iter().take(60).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(wrong.is_empty(), "{} problems with {of} vectors: {kinds:#?}\n{first}", wrong.len());
+}
+
+fn shown(octets: &[u8]) -> String {
+    let end = octets.len().min(400);
+    octets[..end].escape_ascii().to_string()
+}
+
+/// The answers, in the order of the vectors.
+async fn send_all(address: SocketAddr, vectors: &Arc<Vec<Vector>>) -> Vec<Vec<u8>> {
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let mut sending = JoinSet::new();
+    for at in 0..vectors.len() {
+        let (slots, vectors) = (slots.clone(), vectors.clone());
+        sending.spawn(async move {
+            let _slot = slots.acquire_owned().await.unwrap();
+            (at, sent(address, &vectors[at]).await)
+        });
+    }
+    let mut answers = sending.join_all().await;
+    answers.sort_by_key(|(at, _)| *at);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// All that is answered on a connection of its own.
+async fn sent(address: SocketAddr, vector: &Vector) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (first, second) = vector.octets.split_at(vector.parted.unwrap_or(vector.octets.len()));
+    let mut answer = Vec::new();
+    let whole = async {
+        // It may be refused, and the connection ended, before all of it is written.
+        if stream.write_all(first).await.is_ok() && !second.is_empty() {
+            // Not for luck: whether they are read together or apart, the outcome is the same.
+            tokio::task::yield_now().await;
+            let _ = stream.write_all(second).await;
+        }
+        // Where more is waited for than ever comes, the end is said after a while.
+        while let Ok(read) = tokio::time::timeout(Duration::from_secs(2), stream.read_buf(&mut answer)).await
+        {
+            if read.is_err() || read.is_ok_and(|length| length == 0) {
+                return;
+            }
+        }
+        let _ = stream.shutdown().await;
+        let _ = stream.read_to_end(&mut answer).await;
+    };
+    let ended = tokio::time::timeout(PATIENCE, whole).await.is_ok();
+    assert!(ended, "it never ends: {}", shown(&vector.octets));
+    answer
+}
+
+/// What arrived of each vector.
+fn by_vector<'r>(received: &'r [Received], wrong: &mut Vec<String>) -> BTreeMap<usize, Vec<&'r Message>> {
+    let mut arrived: BTreeMap<usize, Vec<&Message>> = BTreeMap::new();
+    for message in received.iter().flat_map(|received| &received.messages) {
+        let number =
+            message.values("x-vector").next().and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        match number {
+            Some(number) => arrived.entry(number).or_default().push(message),
+            None => wrong.push(format!("SENT UPSTREAM: a request of no vector: {message:?}")),
+        }
+    }
+    arrived
+}
+
+fn judged(vector: &Vector, answer: &[u8], arrived: &[&Message]) -> Result<(), String> {
+    let asked = [vector.method, "GET"].map(Asked::by);
+    let answers = strict::answers(answer, asked).map_err(|violation| format!("ANSWERED: {violation}"))?;
+    let statuses: Vec<u16> = answers.iter().filter_map(Message::status).collect();
+    let probes = arrived.iter().filter(|message| target(message).starts_with("/probe/")).count();
+    let firsts = arrived.len() - probes;
+    let read = match (vector.expect, firsts) {
+        (Expect::Either(_), 1..) => Expect::Taken,
+        (Expect::Either(statuses), 0) => Expect::Refused(statuses),
+        (expect, _) => expect,
+    };
+    let fits = match read {
+        Expect::Refused(allowed) => {
+            (firsts, probes) == (0, 0) && matches!(statuses[..], [status] if allowed.contains(&status))
+        }
+        Expect::Turned(allowed) => {
+            firsts == 0
+                && probes <= 1
+                && statuses.len() == 1 + probes
+                && allowed.contains(&statuses[0])
+                && statuses[1..].iter().all(|status| *status == 200)
+        }
+        Expect::Taken | Expect::Either(_) => (firsts, probes) == (1, 1) && statuses == [200, 200],
+        Expect::Last => (firsts, probes) == (1, 0) && statuses == [200],
+    };
+    if !fits {
+        return Err(format!("answered {statuses:?}, and {firsts} with {probes} probes arrived"));
+    }
+    same_reading(vector, arrived)
+}
+
+/// What arrived is what the strict reading of the vector is, where there is one.
+fn same_reading(vector: &Vector, arrived: &[&Message]) -> Result<(), String> {
+    let Ok(meant) = strict::requests(&vector.octets) else { return Ok(()) };
+    for message in arrived {
+        let twin = meant.iter().find(|meant| {
+            let same_target = target(meant) == target(message) || target(meant).contains("://");
+            method(meant) == method(message) && same_target && meant.content == message.content
+        });
+        if twin.is_none() {
+            return Err(format!("what arrived is not what was sent: {message:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn target(message: &Message) -> &str {
+    match &message.start {
+        Start::Request { target, .. } => target,
+        Start::Answer { .. } => "",
+    }
+}
+
+fn method(message: &Message) -> &str {
+    match &message.start {
+        Start::Request { method, .. } => method,
+        Start::Answer { .. } => "",
+    }
+}
