@@ -78,6 +78,10 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub mod clock;
 pub mod secret;
 pub mod telemetry;

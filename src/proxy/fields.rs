@@ -224,6 +224,10 @@ fn is_forbidden_in_trailers(name: &HeaderName) -> bool {
                 | header::PROXY_AUTHENTICATE
                 | header::WWW_AUTHENTICATE
                 | header::HOST
+                | header::COOKIE
+                | header::EXPECT
+                | header::MAX_FORWARDS
+                | header::RANGE
                 | header::CONTENT_LENGTH
                 | header::CONTENT_ENCODING
                 | header::CONTENT_TYPE

@@ -84,13 +84,13 @@ async fn look(body: &mut Streamed) -> Option<Vec<u8>> {
     body.hold(LONGEST_LOOK).await.then(|| body.held())
 }
 
-fn says(content: &[u8], pointer: &str, equals: &str) -> bool {
+pub(crate) fn says(content: &[u8], pointer: &str, equals: &str) -> bool {
     serde_json::from_slice::<serde_json::Value>(content)
         .is_ok_and(|value| value.pointer(pointer).and_then(serde_json::Value::as_str) == Some(equals))
 }
 
 /// JSON, or what does not say what it is, in no further coding: nothing is decompressed to be looked at.
-fn is_plain_json(fields: &HeaderMap) -> bool {
+pub(crate) fn is_plain_json(fields: &HeaderMap) -> bool {
     let json = fields.get(header::CONTENT_TYPE).is_none_or(|value| {
         let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let essence = essence.to_ascii_lowercase();
@@ -104,7 +104,7 @@ fn is_plain_json(fields: &HeaderMap) -> bool {
 }
 
 /// The `error` parameters of every Bearer challenge.
-fn bearer_errors(fields: &HeaderMap) -> Vec<String> {
+pub(crate) fn bearer_errors(fields: &HeaderMap) -> Vec<String> {
     let mut errors = Vec::new();
     for value in fields.get_all(header::WWW_AUTHENTICATE) {
         let text = String::from_utf8_lossy(value.as_bytes());

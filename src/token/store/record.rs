@@ -139,13 +139,13 @@ impl Record {
     }
 
     /// As it stands in a file.
-    pub(super) fn to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    pub(crate) fn to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
         let envelope = Envelope { version: VERSION, checksum: self.checksum()?, record: self };
         Ok(Zeroizing::new(serde_json::to_vec(&envelope)?))
     }
 
     /// Reads what [`Record::to_json`] wrote for `chain`; anything else is nothing.
-    pub(super) fn from_json(bytes: &[u8], chain: &str) -> Option<Self> {
+    pub(crate) fn from_json(bytes: &[u8], chain: &str) -> Option<Self> {
         let envelope: Envelope<Self> = serde_json::from_slice(bytes).ok()?;
         let Envelope { version, checksum, record } = envelope;
         let sound = version == VERSION && record.chain == chain && record.checksum().ok()? == checksum;

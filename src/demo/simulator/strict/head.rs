@@ -70,7 +70,7 @@ pub(super) fn status_line(line: &[u8]) -> Result<Open, Broken> {
     };
     let old = is_old(version)?;
     let status = match (code.len(), grammar::length(code)) {
-        (3, Some(status @ 100..=599)) => u16::try_from(status).map_err(|_| PARTS)?,
+        (3, Some(status @ 100..=999)) => u16::try_from(status).map_err(|_| PARTS)?,
         _ => return Err(("RFC 9110 section 15", "a status code that is none")),
     };
     if !is_value(reason) {

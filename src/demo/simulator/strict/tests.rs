@@ -185,7 +185,7 @@ fn r085_r087_every_violation_of_an_answer_is_seen() {
         ("HTTP/1.1 200\r\n\r\n", "9112 4"),
         ("HTTP/1.1  200 OK\r\n\r\n", "9110 15"),
         ("HTTP/1.1 20 OK\r\n\r\n", "9110 15"),
-        ("HTTP/1.1 600 OK\r\n\r\n", "9110 15"),
+        ("HTTP/1.1 099 OK\r\n\r\n", "9110 15"),
         ("HTTP/1.1 200 O\0K\r\n\r\n", "9112 4"),
         ("HTTP/2 200 OK\r\n\r\n", "9112 2.3"),
         ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "9110 8.6"),

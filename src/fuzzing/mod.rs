@@ -1,0 +1,27 @@
+//! What a fuzzer calls (`fuzz/`), and `cargo test` over the checked-in corpora: one function for each reader of foreign octets.
+//!
+//! Knows the readers, and what has to be true whatever they read: nobody panics, and what a strict reading of RFC 9112 refuses is
+//! refused by ours, but for what [`messages`] names. It is part of tests and fuzzing builds alone.
+
+mod contents;
+mod messages;
+#[cfg(test)]
+mod tests;
+
+pub use contents::{challenge, config_file, rejection, store_file, token_response};
+pub use messages::{answer_head, chunked, field_values, request_head, target_and_host};
+
+/// All of them; the names of `fuzz/fuzz_targets` and of the folders in `fuzz/corpus`.
+#[cfg(test)]
+const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("answer_head", answer_head),
+    ("challenge", challenge),
+    ("chunked", chunked),
+    ("config_file", config_file),
+    ("field_values", field_values),
+    ("rejection", rejection),
+    ("request_head", request_head),
+    ("store_file", store_file),
+    ("target_and_host", target_and_host),
+    ("token_response", token_response),
+];
