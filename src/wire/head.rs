@@ -86,7 +86,8 @@ pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<RequestHe
     }
     let Some(end) = end_of_request(buffer, limits)? else { return Ok(None) };
     let head = buffer.split_to(end).freeze();
-    let line = memchr::memchr(b'\r', &head).unwrap_or(0);
+    // Lines are found by their LF, as fields are: by a CR in it, the first line would end before it ends.
+    let line = memchr::memchr(b'\n', &head).map_or(0, |end| end - 1);
     let (method, uri, version) = request_line(&head, line)?;
     let (read, spelling) = fields::read(&head, line + 2, fields::BeforeColon::Refused)?;
     check_host(&read, version)?;

@@ -82,6 +82,7 @@ pub fn vectors() -> Vec<Vector> {
     targets(&mut table);
     hosts(&mut table);
     line_ends(&mut table);
+    insertions(&mut table);
     connections(&mut table);
     bodies(&mut table);
     table.0
@@ -912,6 +913,30 @@ fn line_ends(table: &mut Table) {
                 octets.extend_from_slice(&draft.body);
                 table.add_octets(
                     "r043-r044 an end of a line",
+                    &draft,
+                    &octets,
+                    Expect::Refused(&[400, 501, 505]),
+                );
+            }
+        }
+    }
+}
+
+/// One octet that belongs nowhere in a head, at each place of one (r043-r045).
+fn insertions(table: &mut Table) {
+    for base in [("POST", Body::Length), ("PUT", Body::Chunked)] {
+        for octet in *b"\r\n\0\x0b" {
+            let length = table.draft(base).octets().len();
+            for at in 0..length {
+                let draft = table.draft(base);
+                let mut octets = draft.octets();
+                // Numbers are not all of one length.
+                if at + 2 > octets.len() - draft.body.len() {
+                    break;
+                }
+                octets.insert(at, octet);
+                table.add_octets(
+                    "r043-r045 an octet between others",
                     &draft,
                     &octets,
                     Expect::Refused(&[400, 501, 505]),
