@@ -30,16 +30,17 @@ pub enum At<'a> {
 }
 
 impl Way {
-    /// The way over a listener `at` some address, under `path`, with this Host and field that names a subject.
-    pub fn new(at: At<'_>, path: &str, host: Option<&str>, subject: Option<&str>) -> Self {
+    /// The way over a listener `at` some address, over TLS or not, under `path`, with this Host and field that names a subject.
+    pub fn new(at: At<'_>, tls: bool, path: &str, host: Option<&str>, subject: Option<&str>) -> Self {
+        let scheme = if tls { "https" } else { "http" };
         let (address, mut curl) = match at {
             At::Tcp(listens) => {
-                let address = format!("http://{}{path}", reachable(listens));
+                let address = format!("{scheme}://{}{path}", reachable(listens));
                 (address.clone(), format!("curl -i {}", quoted(&format!("{address}/"))))
             }
             At::Unix(socket) => {
                 let socket = socket.to_string_lossy();
-                let url = format!("http://localhost{path}/");
+                let url = format!("{scheme}://localhost{path}/");
                 (
                     format!("unix:{socket}{path}"),
                     format!("curl -i --unix-socket {} {}", quoted(&socket), quoted(&url)),
@@ -84,19 +85,24 @@ mod tests {
     fn the_command_is_one_that_a_shell_and_curl_take() {
         let tcp = At::Tcp(([127, 0, 0, 1], 8102).into());
         for (way, address, curl) in [
-            (Way::new(tcp, "", None, None), "http://127.0.0.1:8102", "curl -i http://127.0.0.1:8102/"),
+            (Way::new(tcp, false, "", None, None), "http://127.0.0.1:8102", "curl -i http://127.0.0.1:8102/"),
             (
-                Way::new(tcp, "/shop", Some("shop.local"), None),
+                Way::new(tcp, false, "/shop", Some("shop.local"), None),
                 "http://127.0.0.1:8102/shop",
                 "curl -i http://127.0.0.1:8102/shop/ -H 'Host: shop.local'",
             ),
             (
-                Way::new(At::Tcp("[::]:80".parse().unwrap()), "", None, Some("x-subject")),
+                Way::new(tcp, true, "", None, None),
+                "https://127.0.0.1:8102",
+                "curl -i https://127.0.0.1:8102/",
+            ),
+            (
+                Way::new(At::Tcp("[::]:80".parse().unwrap()), false, "", None, Some("x-subject")),
                 "http://[::1]:80",
                 "curl -i 'http://[::1]:80/' -H 'x-subject: SUBJECT'",
             ),
             (
-                Way::new(At::Unix(Path::new("/run/my app/it's.sock")), "", None, None),
+                Way::new(At::Unix(Path::new("/run/my app/it's.sock")), false, "", None, None),
                 "unix:/run/my app/it's.sock",
                 r"curl -i --unix-socket '/run/my app/it'\''s.sock' http://localhost/",
             ),

@@ -5,6 +5,7 @@ use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use rustls::ServerConfig;
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, spawn_local},
@@ -20,6 +21,7 @@ use crate::{
         caller::Caller,
         connection::Limits,
         door::refuse,
+        http2,
         listen::{Ends, Unstarted},
     },
     proxy::{Failure, Kind, ResponseBody},
@@ -37,12 +39,16 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Who may come in, replaced at a reload.
 pub(super) type Admitted = Rc<RefCell<Rc<Admission>>>;
 
+/// With what TLS is spoken, replaced at a reload.
+pub(super) type Tls = Rc<RefCell<Option<Arc<ServerConfig>>>>;
+
 /// The rules of `listener`.
 pub(super) fn admission(listener: &Listener) -> Rc<Admission> {
     Rc::new(Admission {
         hosts: listener.allow_hosts.clone(),
         origins: listener.allow_origins.clone(),
         ip_literals: true,
+        tls: listener.tls.is_some(),
     })
 }
 
@@ -54,7 +60,7 @@ pub(super) fn admission(listener: &Listener) -> Rc<Admission> {
 pub(super) fn serve(
     socket: Unstarted,
     address: &Listen,
-    admitted: Admitted,
+    (admitted, tls): (Admitted, Tls),
     admin: Rc<Admin>,
     drain: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
@@ -64,9 +70,11 @@ pub(super) fn serve(
             head_fields: 100,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
+            http2: http2::Limits::default(),
             body_timeout: Duration::from_secs(60),
             refuse_underscores: false,
         }))),
+        tls,
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: TaskTracker::new(),
         drain: drain.clone(),

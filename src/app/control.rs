@@ -100,6 +100,7 @@ struct OpenAdmin {
     /// As it is, the port filled in.
     address: Listen,
     admitted: admin::Admitted,
+    tls: admin::Tls,
     drain: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -114,10 +115,10 @@ struct NewSockets {
 impl NewSockets {
     /// Where a person can log in under `config`: a page that a browser of this machine reaches, and no other.
     fn login_page(&self, config: &Config, open: Option<&OpenAdmin>) -> Option<String> {
-        config.admin.as_ref()?;
+        let scheme = if config.admin.as_ref()?.tls.is_some() { "https" } else { "http" };
         let new = self.admin.as_ref().map(|bound| &bound.address);
         match new.or_else(|| Some(&open?.address))? {
-            Listen::Tcp(address) if address.ip().is_loopback() => Some(format!("http://{address}/")),
+            Listen::Tcp(address) if address.ip().is_loopback() => Some(format!("{scheme}://{address}/")),
             _ => None,
         }
     }
@@ -137,7 +138,10 @@ impl Control {
         let sockets = bind(&config, &HashMap::new(), None, config.workers.get())?;
         engine.login_page(sockets.login_page(&config, None));
         let sources = Sources::build(&config.tokens, &engine, &metrics, None);
-        let plan = Arc::new(Plan::new(&config, &sources, &metrics, None).map_err(StartError::Tls)?);
+        let plan = Arc::new(
+            Plan::new(&config, &sources, &metrics, None)
+                .map_err(|error| StartError::Tls(error.to_string()))?,
+        );
         let workers = spawn_workers(&config, &exchanges, &clock)?;
         let mut control = Self {
             path,
@@ -306,10 +310,12 @@ impl OpenAdmin {
 impl Control {
     async fn apply_admin(&mut self, new: Option<Bound>) {
         let wanted = self.config.admin.as_ref();
-        if let (Some(open), Some(listener)) = (&self.admin, wanted)
+        let planned_tls = self.plan.admin_tls.clone();
+        if let (Some(open), Some(listener)) = (&mut self.admin, wanted)
             && open.listen == listener.address
         {
             open.admitted.replace(admin::admission(listener));
+            open.tls.replace(planned_tls.map(|tls| tls.config));
             return;
         }
         if let Some(old) = self.admin.take() {
@@ -320,10 +326,12 @@ impl Control {
         tracing::info!(name = "admin", address = %bound.address, "listening");
         let drain = CancellationToken::new();
         let admitted: admin::Admitted = Rc::new(RefCell::new(admin::admission(listener)));
+        let tls: admin::Tls = Rc::new(RefCell::new(planned_tls.map(|tls| tls.config)));
         let (listen, address) = (listener.address.clone(), bound.address);
-        match admin::serve(socket, &address, admitted.clone(), self.page.clone(), drain.clone()) {
+        let inside = (admitted.clone(), tls.clone());
+        match admin::serve(socket, &address, inside, self.page.clone(), drain.clone()) {
             Ok(accepting) => {
-                self.admin = Some(OpenAdmin { listen, address, admitted, drain, accepting });
+                self.admin = Some(OpenAdmin { listen, address, admitted, tls, drain, accepting });
             }
             Err(error) => tracing::error!(%error, "cannot take the admin listener"),
         }

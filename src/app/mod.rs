@@ -32,7 +32,6 @@ use crate::{
     oauth::Identity,
     telemetry::Metrics,
     token::{Engine, Store, StoreError, login::Chain},
-    upstream::tls::SettingsError,
 };
 
 /// bearward, not yet running.
@@ -63,8 +62,8 @@ pub enum StartError {
     Bind(BindError),
     /// The store cannot be opened.
     Store(StoreError),
-    /// An upstream's TLS settings cannot work.
-    Tls(SettingsError),
+    /// TLS settings cannot work, in words for people.
+    Tls(String),
     /// The machine gave no thread or runtime.
     Machine(std::io::Error),
 }
@@ -74,7 +73,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
-            Self::Tls(error) => error.fmt(f),
+            Self::Tls(error) => f.write_str(error),
             Self::Machine(error) => write!(f, "cannot start a thread: {error}"),
         }
     }

@@ -1,12 +1,14 @@
 //! What every worker shall run, made once from a configuration; it is `Send`, the parts that workers make of it are not.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use rustls::ServerConfig;
 
 use super::Sources;
 use crate::{
     admin::{At, Seen, SeenToken, SeenUpstream, Way},
     config::{Config, Limits, Listen, Listener, Upstream},
-    ingress::admission::Admission,
+    ingress::{admission::Admission, tls},
     login::Account,
     proxy::routes::Settings,
     telemetry::{Metrics, UpstreamMetrics},
@@ -17,11 +19,43 @@ use crate::{
 /// What the gateway's listener is called.
 pub(super) const GATEWAY: &str = "gateway";
 
+/// TLS settings that passed the configuration's check and still cannot work.
+#[derive(Debug)]
+pub(super) enum UnusableTls {
+    /// Towards an upstream.
+    Upstream(SettingsError),
+    /// On a listener.
+    Listener(tls::SettingsError),
+}
+
+impl From<SettingsError> for UnusableTls {
+    fn from(error: SettingsError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+impl From<tls::SettingsError> for UnusableTls {
+    fn from(error: tls::SettingsError) -> Self {
+        Self::Listener(error)
+    }
+}
+
+impl fmt::Display for UnusableTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(error) => error.fmt(f),
+            Self::Listener(error) => error.fmt(f),
+        }
+    }
+}
+
 /// The whole of it.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) upstreams: BTreeMap<Arc<str>, Arc<PlannedUpstream>>,
     pub(super) doors: Vec<PlannedDoor>,
+    /// The admin listener's TLS, where it has one.
+    pub(super) admin_tls: Option<Tls>,
     pub(super) limits: Limits,
     /// Somebody may look at exchanges: there is an admin listener.
     pub(super) watched: bool,
@@ -45,7 +79,28 @@ pub(super) struct PlannedDoor {
     pub(super) name: String,
     pub(super) socket: Socket,
     pub(super) admission: Arc<Admission>,
+    pub(super) tls: Option<Tls>,
     pub(super) behind: Behind,
+}
+
+/// A listener's TLS. The same handshakes where a reload changed nothing, so that their sessions can be resumed.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    settings: tls::Settings,
+    pub(super) config: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// For these settings; `before` as it is where it was made for the same.
+    ///
+    /// # Errors
+    /// The settings cannot work.
+    pub(super) fn new(settings: &tls::Settings, before: Option<&Self>) -> Result<Self, tls::SettingsError> {
+        match before.filter(|before| before.settings == *settings) {
+            Some(before) => Ok(before.clone()),
+            None => Ok(Self { settings: settings.clone(), config: settings.server_config()? }),
+        }
+    }
 }
 
 /// What a request finds behind a door.
@@ -75,13 +130,15 @@ impl Plan {
     /// The plan for `config`.
     ///
     /// # Errors
-    /// An upstream's TLS settings cannot work.
+    /// TLS settings cannot work.
     pub(super) fn new(
         config: &Config,
         sources: &Sources,
         metrics: &Metrics,
         previous: Option<&Self>,
-    ) -> Result<Self, SettingsError> {
+    ) -> Result<Self, UnusableTls> {
+        let doors_before = previous.map_or(&[][..], |previous| &previous.doors);
+        let admin_before = previous.and_then(|previous| previous.admin_tls.as_ref());
         let previous = previous.filter(|previous| previous.limits == config.limits);
         let mut upstreams = BTreeMap::new();
         for (name, upstream) in &config.upstreams {
@@ -95,8 +152,13 @@ impl Plan {
             };
             upstreams.insert(name.clone(), planned);
         }
-        let doors = listeners(config).map(|(name, listener)| plan_door(name, listener, config)).collect();
-        Ok(Self { upstreams, doors, limits: config.limits.clone(), watched: config.admin.is_some() })
+        let doors = listeners(config)
+            .map(|(name, listener)| plan_door(name, listener, config, doors_before))
+            .collect::<Result<_, _>>()?;
+        let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+        let admin_tls = admin_tls.map(|settings| Tls::new(settings, admin_before)).transpose()?;
+        let watched = config.admin.is_some();
+        Ok(Self { upstreams, doors, admin_tls, limits: config.limits.clone(), watched })
     }
 
     /// What the admin listener shows of it. `account`: what a person's login for a token acts on.
@@ -116,7 +178,7 @@ impl Plan {
             name: name.clone(),
             url: format!("{}{}", upstream.config.origin, upstream.config.base),
             token: upstream.config.token.clone(),
-            ways: ways(name, upstream, addresses),
+            ways: ways(name, upstream, &self.doors, addresses),
             metrics: upstream.metrics.clone(),
         });
         Seen { tokens: tokens.collect(), upstreams: upstreams.collect() }
@@ -124,15 +186,22 @@ impl Plan {
 }
 
 /// The ways into an upstream: its own port, its path on the gateway, or its Host there.
-fn ways(name: &str, upstream: &PlannedUpstream, addresses: &BTreeMap<String, Listen>) -> Vec<Way> {
+fn ways(
+    name: &str,
+    upstream: &PlannedUpstream,
+    doors: &[PlannedDoor],
+    addresses: &BTreeMap<String, Listen>,
+) -> Vec<Way> {
     let subject = match upstream.supply.as_deref() {
         Some(Supply::PerSubject(subjects)) => Some(subjects.header().as_str()),
         _ => None,
     };
     let (path, host) = (upstream.config.path.as_deref(), upstream.config.host.as_deref());
-    let own = addresses.get(name).map(|address| Way::new(at(address), "", None, subject));
+    let tls = |door: &str| doors.iter().any(|planned| planned.name == door && planned.tls.is_some());
+    let own = addresses.get(name).map(|address| Way::new(at(address), tls(name), "", None, subject));
     let gateway = addresses.get(GATEWAY).filter(|_| path.is_some() || host.is_some());
-    let gateway = gateway.map(|address| Way::new(at(address), path.unwrap_or_default(), host, subject));
+    let gateway =
+        gateway.map(|address| Way::new(at(address), tls(GATEWAY), path.unwrap_or_default(), host, subject));
     own.into_iter().chain(gateway).collect()
 }
 
@@ -201,7 +270,12 @@ pub(super) fn listeners(config: &Config) -> impl Iterator<Item = (&str, &Listene
     own.chain(config.gateway.as_ref().map(|gateway| (GATEWAY, gateway)))
 }
 
-fn plan_door(name: &str, listener: &Listener, config: &Config) -> PlannedDoor {
+fn plan_door(
+    name: &str,
+    listener: &Listener,
+    config: &Config,
+    before: &[PlannedDoor],
+) -> Result<PlannedDoor, UnusableTls> {
     let mut hosts = listener.allow_hosts.clone();
     let behind = match config.upstreams.get_key_value(name) {
         Some((name, _)) => Behind::Own(name.clone()),
@@ -210,10 +284,18 @@ fn plan_door(name: &str, listener: &Listener, config: &Config) -> PlannedDoor {
             Behind::Gateway
         }
     };
-    PlannedDoor {
+    let before = before.iter().find(|door| door.name == name).and_then(|door| door.tls.as_ref());
+    let tls = listener.tls.as_ref().map(|settings| Tls::new(settings, before)).transpose()?;
+    Ok(PlannedDoor {
         name: name.to_owned(),
         socket: Socket::new(name, &listener.address),
-        admission: Arc::new(Admission { hosts, origins: listener.allow_origins.clone(), ip_literals: false }),
+        admission: Arc::new(Admission {
+            hosts,
+            origins: listener.allow_origins.clone(),
+            ip_literals: false,
+            tls: tls.is_some(),
+        }),
+        tls,
         behind,
-    }
+    })
 }

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Semaphore, mpsc, oneshot},
@@ -20,7 +21,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::plan::{Behind, Plan, PlannedUpstream, Socket};
+use super::plan::{Behind, Plan, PlannedDoor, PlannedUpstream, Socket};
 use crate::{
     ingress::{
         accept::{Terms, accept},
@@ -78,6 +79,7 @@ struct Worker {
 struct OpenDoor {
     inside: Inside,
     limits: Rc<RefCell<Rc<Limits>>>,
+    tls: Rc<RefCell<Option<Arc<ServerConfig>>>>,
     drain: CancellationToken,
     accepting: JoinHandle<()>,
 }
@@ -114,11 +116,12 @@ impl Worker {
             if let Some(open) = self.doors.remove(&door.socket) {
                 open.inside.replace(inside);
                 open.limits.replace(limits(plan));
+                open.tls.replace(handshakes(door));
                 doors.insert(door.socket.clone(), open);
             } else if let Some(socket) = sockets.remove(&door.socket) {
                 match socket.start() {
                     Ok(listening) => {
-                        doors.insert(door.socket.clone(), self.open(listening, inside, plan));
+                        doors.insert(door.socket.clone(), self.open(listening, inside, door, plan));
                     }
                     Err(error) => {
                         tracing::error!(%error, listen = %door.socket.address, "cannot take the listener")
@@ -165,12 +168,14 @@ impl Worker {
         }
     }
 
-    fn open(&self, listening: Listening, inside: Rc<Door>, plan: &Plan) -> OpenDoor {
+    fn open(&self, listening: Listening, inside: Rc<Door>, door: &PlannedDoor, plan: &Plan) -> OpenDoor {
         let inside: Inside = Rc::new(RefCell::new(inside));
         let drain = CancellationToken::new();
         let limits = Rc::new(RefCell::new(limits(plan)));
+        let tls = Rc::new(RefCell::new(handshakes(door)));
         let terms = Terms {
             limits: limits.clone(),
+            tls: tls.clone(),
             permits: self.shared.connections.clone(),
             connections: self.connections.clone(),
             drain: drain.clone(),
@@ -180,7 +185,7 @@ impl Worker {
             let door = behind.borrow().clone();
             async move { door.answer(request, &caller).await }
         }));
-        OpenDoor { inside, limits, drain, accepting }
+        OpenDoor { inside, limits, tls, drain, accepting }
     }
 
     async fn drain(mut self, limit: Duration) {
@@ -205,12 +210,17 @@ impl OpenDoor {
     }
 }
 
+fn handshakes(door: &PlannedDoor) -> Option<Arc<ServerConfig>> {
+    door.tls.as_ref().map(|tls| tls.config.clone())
+}
+
 fn limits(plan: &Plan) -> Rc<Limits> {
     Rc::new(Limits {
         head_size: plan.limits.head_size,
         head_fields: plan.limits.head_fields,
         head_timeout: plan.limits.head_timeout,
         idle_timeout: plan.limits.idle_timeout,
+        http2: plan.limits.http2.clone(),
         body_timeout: plan.limits.body_timeout,
         refuse_underscores: plan.limits.refuse_underscores,
     })

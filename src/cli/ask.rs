@@ -1,8 +1,9 @@
 //! A question to the admin listener of a running bearward.
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,10 +12,12 @@ use http::{Request, StatusCode, header::HOST};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::TlsConnector;
 
 use super::exit::Exit;
 use crate::config::{Config, Listen};
@@ -24,17 +27,31 @@ const LARGEST_ANSWER: usize = 16 << 20;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where the admin listener is.
+/// The admin listener of a running bearward.
+pub(super) struct Asked {
+    at: Listen,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at.fmt(f)
+    }
+}
+
+/// Where the admin listener is, and which certificate it shows.
 ///
 /// # Errors
-/// The configuration has none.
-pub(super) fn admin(config: &Config) -> Result<Listen, Exit> {
+/// The configuration has none, or demands certificates of whoever asks.
+pub(super) fn admin(config: &Config) -> Result<Asked, Exit> {
     let Some(admin) = &config.admin else {
         return Err(Exit::config(
             "the configuration has no admin listener to ask: add\n\n    [admin]\n    listen = \"127.0.0.1:9901\"",
         ));
     };
-    Ok(match &admin.address {
+    let tls = admin.tls.as_ref().map(|tls| tls.for_ourselves()).transpose();
+    let tls = tls.map_err(|error| Exit::config(format!("the admin listener cannot be asked: {error}")))?;
+    let at = match &admin.address {
         Listen::Tcp(address) if address.ip().is_unspecified() => {
             let loopback = if address.is_ipv4() {
                 IpAddr::V4(Ipv4Addr::LOCALHOST)
@@ -44,21 +61,32 @@ pub(super) fn admin(config: &Config) -> Result<Listen, Exit> {
             Listen::Tcp(SocketAddr::new(loopback, address.port()))
         }
         other => other.clone(),
-    })
+    };
+    Ok(Asked { at, tls })
 }
 
 /// GETs `path`.
 ///
 /// # Errors
 /// Nobody listens there, or it is not bearward that answers.
-pub(super) async fn get(admin: &Listen, path: &str) -> Result<(StatusCode, String), Error> {
+pub(super) async fn get(admin: &Asked, path: &str) -> Result<(StatusCode, String), Error> {
     let asked = async {
-        match admin {
-            Listen::Tcp(address) => over(TcpStream::connect(address).await?, path).await,
-            Listen::Unix(socket) => over(UnixStream::connect(socket).await?, path).await,
+        match &admin.at {
+            Listen::Tcp(address) => secured(TcpStream::connect(address).await?, admin, path).await,
+            Listen::Unix(socket) => secured(UnixStream::connect(socket).await?, admin, path).await,
         }
     };
     tokio::time::timeout(PATIENCE, asked).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+async fn secured<T>(stream: T, admin: &Asked, path: &str) -> Result<(StatusCode, String), Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let Some(tls) = &admin.tls else { return over(stream, path).await };
+    // Its certificate is known octet for octet, and whatever name is in it.
+    let name = ServerName::try_from("localhost")?;
+    over(TlsConnector::from(tls.clone()).connect(name, stream).await?, path).await
 }
 
 async fn over<T>(stream: T, path: &str) -> Result<(StatusCode, String), Error>

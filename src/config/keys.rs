@@ -113,8 +113,20 @@ const LOG: &[Key] = &[
     ),
 ];
 
+/// TLS on a listener, wherever one is.
+const LISTEN_TLS: Key = key(
+    "listen_tls",
+    Kind::Table(&[
+        key("certificate", Kind::File, "PEM: the certificate chain that is shown."),
+        key("key", Kind::File, "PEM: the private key of `certificate`."),
+        key("ca", Kind::File, "PEM: only applications with a certificate of one of these CAs may come in."),
+    ]),
+    "TLS on `listen`: HTTP/2 or HTTP/1.1, as the application chooses (ALPN). The files are read again when they change.",
+);
+
 pub(super) const LISTENER: &[Key] = &[
     key("listen", Kind::Listen, "ADDRESS:PORT or unix:/path."),
+    LISTEN_TLS,
     key(
         "allow_hosts",
         Kind::Texts,
@@ -162,6 +174,26 @@ const LIMITS: &[Key] = &[
         "head_fields",
         Kind::Integer { least: 1, most: 10_000 },
         "The most fields of a request head. Default: 100.",
+    ),
+    key(
+        "http2_streams",
+        Kind::Integer { least: 1, most: 10_000 },
+        "Requests at once on an application's HTTP/2 connection. Default: 100.",
+    ),
+    key(
+        "http2_resets",
+        Kind::Integer { least: 1, most: 1_000_000 },
+        "Requests that an application may cancel within a second on one HTTP/2 connection; with more the connection ends. Default: 200.",
+    ),
+    key(
+        "http2_control_frames",
+        Kind::Integer { least: 10, most: 1_000_000 },
+        "HTTP/2 frames that carry nothing (PING, SETTINGS, PRIORITY, empty ones …) within a second on one connection; with more it ends. Default: 1000.",
+    ),
+    key(
+        "extended_connect",
+        Kind::Bool,
+        "Offers extended CONNECT (RFC 8441), which carries WebSockets over HTTP/2. Default: false.",
     ),
     key(
         "underscores",
@@ -364,6 +396,7 @@ pub(super) const UPSTREAM: &[Key] = &[
     key("url", Kind::Url, "The API's address: scheme://host[:port][/base]."),
     key("token", Kind::TokenName, "The name of the token that is set; absent: forwarded without one."),
     key("listen", Kind::Listen, "Where the application reaches it: ADDRESS:PORT or unix:/path."),
+    LISTEN_TLS,
     key("path", Kind::Text, "Its path prefix on the gateway; stripped."),
     key("host", Kind::Text, "Its Host on the gateway."),
     key(

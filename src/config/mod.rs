@@ -25,6 +25,7 @@ use http::{HeaderName, HeaderValue};
 
 pub use crate::ingress::listen::Listen;
 use crate::{
+    ingress,
     oauth::Grant,
     proxy::rejection::Rule,
     token::Policy,
@@ -88,6 +89,8 @@ pub struct Listener {
     pub allow_hosts: Vec<String>,
     /// Browser origins that may use it.
     pub allow_origins: Vec<String>,
+    /// With what TLS is spoken; without where absent.
+    pub tls: Option<ingress::tls::Settings>,
 }
 
 /// `[store]`.
@@ -181,6 +184,8 @@ pub struct Limits {
     pub head_size: usize,
     /// The most fields of a request head.
     pub head_fields: usize,
+    /// What bounds connections that speak HTTP/2.
+    pub http2: ingress::http2::Limits,
     /// Requests with a field name that has an underscore are refused.
     pub refuse_underscores: bool,
     /// Until a request head is complete.
@@ -211,6 +216,7 @@ impl Default for Limits {
             replay_memory: 64 << 20,
             head_size: 64 << 10,
             head_fields: 100,
+            http2: ingress::http2::Limits::default(),
             refuse_underscores: false,
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),

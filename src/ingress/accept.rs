@@ -6,6 +6,7 @@ use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
+use rustls::ServerConfig;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::coop::unconstrained,
@@ -14,8 +15,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     caller::Caller,
-    connection::{self, Limits},
+    connection::Limits,
     listen::{BACKLOG, Listening},
+    protocol,
 };
 use crate::wire::{Content, Incoming};
 
@@ -27,6 +29,8 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 pub struct Terms {
     /// What bounds each connection from its beginning on; replaced at a reload.
     pub limits: Rc<RefCell<Rc<Limits>>>,
+    /// With what TLS is spoken; without where there is none. Replaced at a reload.
+    pub tls: Rc<RefCell<Option<Arc<ServerConfig>>>>,
     /// One permit per open connection. A listener takes one connection too many, which waits; the others wait in the
     /// queue of the system. What stands there when it drains is served without.
     pub permits: Arc<Semaphore>,
@@ -43,12 +47,14 @@ where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Content + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Terms { limits, permits, connections, drain } = terms;
+    let Terms { limits, tls, permits, connections, drain } = terms;
     let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
         let (service, limits, drain) = (service.clone(), limits.borrow().clone(), drain.clone());
+        let tls = tls.borrow().clone();
         connections.spawn_local(async move {
-            connection::serve(accepted, &limits, service, drain).await;
+            protocol::serve(accepted, tls, &limits, service, drain).await;
             drop(permit);
         });
     };
@@ -118,9 +124,11 @@ mod tests {
                 head_fields: 20,
                 head_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
+                http2: Default::default(),
                 body_timeout: Duration::from_secs(60),
                 refuse_underscores: false,
             }))),
+            tls: Rc::default(),
             permits: Arc::new(Semaphore::new(permits)),
             connections: TaskTracker::new(),
             drain: CancellationToken::new(),

@@ -21,6 +21,8 @@ pub struct Admission {
     pub origins: Vec<String>,
     /// Whether any IP address may be asked for: probes use them, and no name can be rebound to a literal.
     pub ip_literals: bool,
+    /// It is asked over TLS: a page that came through it is an `https` one.
+    pub tls: bool,
 }
 
 /// Why a request may not come in.
@@ -75,7 +77,9 @@ impl Admission {
         for origin in fields.get_all(ORIGIN) {
             let origin = origin.to_str().map_err(|_| Refusal::ForeignPage)?;
             // A page that came through this very listener is at home here.
-            let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            // Without TLS here, somebody in front of us may speak it.
+            let plain = origin.strip_prefix("http://").filter(|_| !self.tls);
+            let own = plain.or_else(|| origin.strip_prefix("https://"));
             let own = own.is_some_and(|own| own.eq_ignore_ascii_case(host.as_str()));
             if !own && !self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
                 return Err(Refusal::ForeignPage);
@@ -119,6 +123,7 @@ mod tests {
             hosts: vec!["shop.local".into()],
             origins: vec!["https://tool.example".into()],
             ip_literals: false,
+            tls: false,
         }
     }
 

@@ -2,12 +2,12 @@
 //!
 //! Knows how long a connection may idle or take for a head. Does not know what answers a request; HTTP/1.1 is `http1`'s.
 
-use std::{rc::Rc, time::Duration};
+use std::time::Duration;
 
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
-use super::{caller::Caller, http1, listen::Accepted};
+use super::{http1, http2};
 use crate::wire::{Content, Incoming, Stream};
 
 /// How long a connection that is told to end may still begin a request whose bytes were on their way.
@@ -24,6 +24,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection may be idle between requests, and before the first.
     pub idle_timeout: Duration,
+    /// What else bounds one that speaks HTTP/2.
+    pub http2: http2::Limits,
     /// How long an answer may stand still because the application does not read it.
     pub body_timeout: Duration,
     /// A request with a field name that has an underscore is refused.
@@ -32,21 +34,6 @@ pub struct Limits {
 
 /// Serves one connection until it ends. Once `drain` is cancelled the request under way is finished, one that is
 /// arriving is answered, and then the connection is closed.
-pub async fn serve<S, F, B>(accepted: Accepted, limits: &Limits, service: S, drain: CancellationToken)
-where
-    S: Fn(Request<Incoming>, Rc<Caller>) -> F,
-    F: Future<Output = Response<B>>,
-    B: Content + 'static,
-{
-    let (stream, ends) = match accepted {
-        Accepted::Tcp(stream, ends) => (Stream::Tcp(stream), ends),
-        Accepted::Unix(stream) => (Stream::Unix(stream), None),
-    };
-    let caller = Rc::new(Caller { ends, ..Caller::default() });
-    serve_stream(stream, limits, |request| service(request, caller.clone()), drain).await;
-}
-
-/// Serves the requests of a stream until it ends, in the same way.
 pub async fn serve_stream<S, F, B>(stream: Stream, limits: &Limits, service: S, drain: CancellationToken)
 where
     S: Fn(Request<Incoming>) -> F,
@@ -76,6 +63,7 @@ mod tests {
         head_fields: 20,
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(300),
+        http2: http2::Limits::DEFAULT,
         body_timeout: Duration::from_secs(60),
         refuse_underscores: false,
     };

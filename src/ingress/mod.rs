@@ -9,4 +9,7 @@ pub mod caller;
 pub mod connection;
 pub mod door;
 mod http1;
+pub mod http2;
 pub mod listen;
+pub mod protocol;
+pub mod tls;

@@ -24,10 +24,10 @@ use super::{
     ConnectError, Connection, Endpoint,
     http1::{self, Exchange, Sending},
     pool::{Line, Pool, Shared},
-    socket::{LocalExecutor, Socket},
+    socket::Socket,
     tunnelling::ExtendedConnect,
 };
-use crate::wire::Stream;
+use crate::wire::{LocalExecutor, Stream};
 
 /// The largest head of an HTTP/2 answer, in octets (a larger one is a fault of the upstream).
 const HEAD_SIZE: u32 = 64 << 10;
@@ -133,9 +133,7 @@ where
         interim: &mut dyn FnMut(response::Parts),
     ) -> Result<Response<AnswerBody<B>>, SendError> {
         match self.line_for_tunnel(&request).await? {
-            Some(line) => {
-                self.carry(line, Outgoing::Whole(request), interim).await.map_err(Unanswered::last)
-            }
+            Some(line) => self.carry(line, Outgoing::Whole(request), interim).await.map_err(Unanswered::last),
             None => self.send_on_fresh(Outgoing::Whole(request), interim).await,
         }
     }

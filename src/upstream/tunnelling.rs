@@ -17,8 +17,8 @@ use super::{
     client::{Client, SendError},
     http1,
     pool::Line,
-    socket::LocalExecutor,
 };
+use crate::wire::LocalExecutor;
 
 /// How long a fresh connection's SETTINGS, the first frame of the peer, are waited for.
 const SETTINGS_WITHIN: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use http::response;
 use http_body::{Body, Frame, SizeHint};
 
-use super::Stream;
+use super::{Stream, field};
 
 /// The content of a message that comes in, streaming. Whoever holds it shows that it may still be read.
 pub struct Incoming {
@@ -26,7 +26,7 @@ pub struct Incoming {
 enum From {
     Nothing,
     Http1(Rc<RefCell<dyn Source>>),
-    Http2(hyper::body::Incoming),
+    Http2 { incoming: hyper::body::Incoming, _hold: Option<Rc<()>> },
 }
 
 /// Where the content of an HTTP/1.1 message is read from: a connection, as long as this message is on it.
@@ -61,6 +61,19 @@ impl Incoming {
     /// Content that is read from an HTTP/1.1 connection.
     pub fn http1(source: Rc<RefCell<dyn Source>>) -> Self {
         Self { from: From::Http1(source), interim: None }
+    }
+
+    /// Content that is read from an HTTP/2 stream; `hold` shows that it may still be.
+    pub fn http2(incoming: hyper::body::Incoming, hold: Rc<()>) -> Self {
+        Self::of_http2(incoming, Some(hold))
+    }
+
+    fn of_http2(incoming: hyper::body::Incoming, hold: Option<Rc<()>>) -> Self {
+        let from = match incoming.is_end_stream() {
+            true => From::Nothing,
+            false => From::Http2 { incoming, _hold: hold },
+        };
+        Self { from, interim: None }
     }
 
     /// The same, of a request whose sender takes interim answers.
@@ -103,8 +116,7 @@ impl Interim {
 
 impl std::convert::From<hyper::body::Incoming> for Incoming {
     fn from(incoming: hyper::body::Incoming) -> Self {
-        let from = if incoming.is_end_stream() { From::Nothing } else { From::Http2(incoming) };
-        Self { from, interim: None }
+        Self::of_http2(incoming, None)
     }
 }
 
@@ -119,9 +131,9 @@ impl Body for Incoming {
         match &mut self.from {
             From::Nothing => Poll::Ready(None),
             From::Http1(source) => source.borrow_mut().poll_frame(cx),
-            From::Http2(incoming) => Pin::new(incoming)
+            From::Http2 { incoming, .. } => Pin::new(incoming)
                 .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(BodyError::Http2))),
+                .map(|frame| frame.map(|frame| frame.map_err(BodyError::Http2).and_then(sound))),
         }
     }
 
@@ -129,7 +141,7 @@ impl Body for Incoming {
         match &self.from {
             From::Nothing => true,
             From::Http1(source) => source.borrow().is_end_stream(),
-            From::Http2(incoming) => incoming.is_end_stream(),
+            From::Http2 { incoming, .. } => incoming.is_end_stream(),
         }
     }
 
@@ -139,8 +151,20 @@ impl Body for Incoming {
             From::Http1(source) => {
                 source.borrow().left().map_or_else(SizeHint::default, SizeHint::with_exact)
             }
-            From::Http2(incoming) => incoming.size_hint(),
+            From::Http2 { incoming, .. } => incoming.size_hint(),
         }
+    }
+}
+
+/// h2 looks at trailers less closely than RFC 9113 section 8.2.1 does.
+fn sound(frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+    match frame.trailers_ref() {
+        Some(trailers) if !trailers.iter().all(|(name, value)| field::is_sound(name, value)) => {
+            Err(BodyError::Malformed(
+                "a trailer's name is no token, or its value begins or ends with white space",
+            ))
+        }
+        _ => Ok(frame),
     }
 }
 
@@ -163,7 +187,7 @@ impl fmt::Debug for Incoming {
         f.write_str(match self.from {
             From::Nothing => "Incoming(nothing)",
             From::Http1(_) => "Incoming(HTTP/1.1)",
-            From::Http2(_) => "Incoming(HTTP/2)",
+            From::Http2 { .. } => "Incoming(HTTP/2)",
         })
     }
 }

@@ -7,6 +7,8 @@
 mod answer;
 pub mod chunked;
 pub mod content;
+pub mod executor;
+pub mod field;
 pub mod fields;
 pub mod head;
 pub mod splice;
@@ -14,5 +16,6 @@ pub mod stream;
 pub mod target;
 
 pub use content::{BodyError, Content, Incoming, Interim, SendsInterim, Source, Takeover};
+pub use executor::LocalExecutor;
 pub use splice::{End, Spliced, splice};
 pub use stream::Stream;

@@ -42,6 +42,15 @@ impl Stream {
         if octets.is_empty() { self } else { Self::Rewound(octets, Box::new(self)) }
     }
 
+    /// What was read too early, and the stream without it: a reader with a buffer of its own begins with the one and goes on with
+    /// the other.
+    pub fn unwound(self) -> (Bytes, Self) {
+        match self {
+            Self::Rewound(octets, stream) => (octets, *stream),
+            other => (Bytes::new(), other),
+        }
+    }
+
     /// The TCP connection at the bottom, where there is one.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {

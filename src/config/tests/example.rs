@@ -14,8 +14,10 @@ fn load_example(folder: &Path) -> Result<crate::config::Loaded, crate::config::P
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     let made = rcgen::generate_simple_self_signed(["api.example".to_owned()]).unwrap();
     write("ca.pem", &made.cert.pem());
-    write("client.pem", &made.cert.pem());
-    write("client.key", &made.signing_key.serialize_pem());
+    for name in ["client", "server"] {
+        write(&format!("{name}.pem"), &made.cert.pem());
+        write(&format!("{name}.key"), &made.signing_key.serialize_pem());
+    }
     write("password", "from a file\n");
     write("token", "from-a-file\n");
     let env = |name: &str| {
@@ -87,6 +89,9 @@ fn the_schema_knows_what_the_reader_knows() {
 }
 
 /// Every key outside of tokens (whose grants are asked what they read) with a value that is not its default.
+/// TLS with files that the test makes in FOLDER.
+const SHOWN: &str = r#"{ certificate = "FOLDER/c.pem", key = "FOLDER/k.pem" }"#;
+
 const EFFECTS: &[(&str, &str, &str)] = &[
     ("", "workers", "3"),
     ("log", "level", "\"trace\""),
@@ -95,12 +100,18 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("admin", "allow_hosts", "[\"a\"]"),
     ("admin", "allow_origins", "[\"https://a.example\"]"),
     ("admin", "expose", "true"),
+    ("admin", "listen_tls", SHOWN),
     ("gateway", "listen", "\"127.0.0.1:2\""),
     ("gateway", "allow_hosts", "[\"a\"]"),
     ("gateway", "allow_origins", "[\"https://a.example\"]"),
     ("gateway", "expose", "true"),
+    ("gateway", "listen_tls", SHOWN),
     ("store", "kind", "\"memory\""),
     ("store", "path", "\"/tmp/other\""),
+    ("limits", "http2_streams", "7"),
+    ("limits", "http2_resets", "7"),
+    ("limits", "http2_control_frames", "17"),
+    ("limits", "extended_connect", "true"),
     ("limits", "replay_memory", "\"1MiB\""),
     ("limits", "head_size", "\"9KiB\""),
     ("limits", "head_fields", "9"),
@@ -132,6 +143,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("upstreams.a", "allow_origins", "[\"https://a.example\"]"),
     ("upstreams.a", "allow_hosts", "[\"a\"]"),
     ("upstreams.a", "expose", "true"),
+    ("upstreams.a", "listen_tls", SHOWN),
     ("upstreams.a", "keep_authorization", "true"),
     ("upstreams.a", "preserve_host", "true"),
     ("upstreams.a", "upgrades", "false"),
@@ -143,13 +155,19 @@ const PERMISSIONS: &[&str] = &["expose", "allow_cleartext"];
 
 #[test]
 fn every_key_has_an_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("c.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("k.pem"), made.signing_key.serialize_pem()).unwrap();
     let shown = |table: &str, key: &str, value: &str| {
         let mut file: toml::Table = toml::from_str(
             "[tokens.t]\ngrant_type = \"static\"\naccess_token = \"x\"\n[admin]\nlisten = \"127.0.0.1:0\"\n
              [gateway]\nlisten = \"127.0.0.1:0\"\n[store]\n[log]\n[limits]\n[upstreams.a]\nurl = \"https://a.example\"\nlisten = \"127.0.0.1:0\"\n",
         )
         .unwrap();
-        let setting: toml::Table = toml::from_str(&format!("{key} = {value}")).unwrap();
+        let setting: toml::Table =
+            toml::from_str(&format!("{key} = {value}").replace("FOLDER", folder.path().to_str().unwrap()))
+                .unwrap();
         let into = table
             .split('.')
             .filter(|name| !name.is_empty())

@@ -267,6 +267,21 @@ fn certificates_are_read_and_must_fit_their_key() {
     assert_eq!(loaded.files.len(), 3);
     assert!(parse("other.pem").unwrap_err().to_string().contains("cannot be used together"));
     assert!(parse("c.pem").unwrap_err().to_string().contains("holds no private key"));
+    let listening = |key: &str, ca: &str| {
+        let text =
+            format!("{UPSTREAM}listen_tls = {{ certificate = \"c.pem\", key = \"{key}\", ca = \"{ca}\" }}\n");
+        Config::parse_with(&text, name.to_str().unwrap(), &super::env)
+    };
+    let loaded = listening("k.pem", "c.pem").unwrap();
+    let listener = loaded.config.upstreams["a"].listen.as_ref().unwrap();
+    assert!(listener.tls.as_ref().unwrap().clients_of.as_ref().is_some_and(|roots| roots.len() == 1));
+    assert_eq!(loaded.files.len(), 3);
+    let problem = listening("other.pem", "c.pem").unwrap_err().to_string();
+    assert!(
+        problem.contains("cannot be used together") && problem.contains("key = \"other.pem\""),
+        "{problem}"
+    );
+    assert!(listening("k.pem", "k.pem").unwrap_err().to_string().contains("holds no certificate"));
 }
 
 #[test]

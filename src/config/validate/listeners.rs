@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::{Uri, uri::Authority};
 
-use super::missing;
+use super::{missing, tls};
 use crate::{
     config::{
         Listen, Listener,
@@ -43,18 +43,20 @@ pub(super) fn listener(reader: &mut Reader<'_>, table: &Table) -> Option<Listene
             "listen on 127.0.0.1, or set expose = true there: whoever reaches the port acts with the tokens";
         reader.report(Problem::error(title).fix(fix), table.at("listen"), "");
     }
+    let tls = tls::of_listener(reader, table);
     Some(Listener {
         address: address.clone(),
         allow_hosts: hosts.into_iter().collect::<Option<_>>()?,
         allow_origins: origins.into_iter().collect::<Option<_>>()?,
+        tls: tls?,
     })
 }
 
-/// Guards of a listener that is not there guard nothing.
+/// What is said of a listener that is not there.
 fn alone(reader: &mut Reader<'_>, table: &Table) {
-    for key in ["allow_hosts", "allow_origins", "expose"] {
+    for key in ["allow_hosts", "allow_origins", "expose", "listen_tls"] {
         let Some(entry) = table.entry(key) else { continue };
-        if table.flag(key) || !table.texts(key).is_empty() {
+        if table.flag(key) || !table.texts(key).is_empty() || table.table(key).is_some() {
             let title = format!("`{key}` means nothing in [{}] without `listen`", table.name);
             let fix = "add `listen`, or write it in [gateway] for what comes in there";
             reader.report(Problem::error(title).fix(fix), entry.key_at.clone(), "");

@@ -17,7 +17,10 @@ use super::{
     reader::{Reader, Table},
     source::is_name,
 };
-use crate::oauth::{Keys, discovery::Issuer};
+use crate::{
+    ingress::http2,
+    oauth::{Keys, discovery::Issuer},
+};
 
 /// The issuer of the only token of a file that is not whole yet. `None`, or problems in the reader, where it is wrong.
 pub(super) fn issuer(reader: &mut Reader<'_>, file: &Table) -> Option<Arc<Issuer>> {
@@ -80,11 +83,18 @@ fn limits(table: Option<&Table>) -> Limits {
     let default = Limits::default();
     let Some(table) = table else { return default };
     let number = |key, default| table.number(key).and_then(|n| usize::try_from(n).ok()).unwrap_or(default);
+    let small = |key, default| table.number(key).and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
     let duration = |key, default| table.duration(key).unwrap_or(default);
     Limits {
         replay_memory: number("replay_memory", default.replay_memory),
         head_size: number("head_size", default.head_size),
         head_fields: number("head_fields", default.head_fields),
+        http2: http2::Limits {
+            streams: small("http2_streams", default.http2.streams),
+            resets: small("http2_resets", default.http2.resets),
+            control_frames: small("http2_control_frames", default.http2.control_frames),
+            extended_connect: table.flag("extended_connect"),
+        },
         refuse_underscores: table.text("underscores") == Some("refuse"),
         head_timeout: duration("head_timeout", default.head_timeout),
         idle_timeout: duration("idle_timeout", default.idle_timeout),

@@ -1,6 +1,6 @@
-//! `tls = { … }`: PEM files -> certificates and keys, and an endpoint that can be made with them.
+//! `tls = { … }` and `listen_tls = { … }`: PEM files -> certificates and keys, and an endpoint that can be made with them.
 //!
-//! Knows files and their places in the configuration. Whether certificates and keys fit is `upstream`'s to say.
+//! Knows files and their places in the configuration. Whether certificates and keys fit is `upstream`'s and `ingress`'s to say.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -11,13 +11,12 @@ use crate::{
         problems::Problem,
         reader::{Reader, Table},
     },
+    ingress::tls::{self, Identity},
     upstream::{
         Endpoint, Origin, Protocol,
         tls::{Settings, SettingsError},
     },
 };
-
-type Identity = Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
 
 /// An endpoint with these settings; what does not fit is reported where it is written.
 pub(super) fn endpoint(
@@ -55,6 +54,36 @@ pub(super) fn settings(reader: &mut Reader<'_>, table: &Table) -> Option<Setting
         identity: transposed(identity)?,
         server_name: tls.text("server_name").map(str::to_owned),
     })
+}
+
+/// Reads the `listen_tls` table of a listener, where it has one. `None` where a problem was reported.
+#[expect(clippy::option_option, reason = "absent, wrong and right are three things")]
+pub(super) fn of_listener(reader: &mut Reader<'_>, table: &Table) -> Option<Option<tls::Settings>> {
+    let Some(written) = table.table("listen_tls") else {
+        return (!table.has("listen_tls")).then_some(None);
+    };
+    let clients_of = written.path("ca").map(|path| certificates(reader, written, "ca", path));
+    let mut whole = true;
+    for key in ["certificate", "key"] {
+        if !written.has(key) {
+            let title = format!("`{key}` is missing in [{}]", written.name);
+            let problem = Problem::error(title).fix("listen_tls needs both a certificate and its key");
+            reader.report(problem, written.at.clone(), "");
+            whole = false;
+        }
+    }
+    let identity = if whole { identity(reader, written) } else { None };
+    let settings = tls::Settings { clients_of: transposed(clients_of)?, identity: identity??.clone() };
+    let Err(error) = settings.server_config() else { return Some(Some(settings)) };
+    let (key, fix) = match &error {
+        tls::SettingsError::Identity(_) => ("key", "name the private key that `certificate` was made for"),
+        tls::SettingsError::Clients(_) => ("ca", "name a PEM file of CA certificates"),
+        tls::SettingsError::Provider(_) => {
+            ("certificate", "this is a fault of this build of bearward: please report it")
+        }
+    };
+    reader.report(Problem::error(error.to_string()).fix(fix), written.at(key), "");
+    None
 }
 
 /// Absent is right, present and wrong is not.

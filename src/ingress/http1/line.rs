@@ -72,10 +72,12 @@ pub(super) enum Content {
 }
 
 impl Line {
+    /// What was read too early is read already.
     pub(super) fn new(stream: Stream) -> Self {
+        let (first, stream) = stream.unwound();
         Self {
             stream: Some(stream),
-            inbox: BytesMut::new(),
+            inbox: first.into(),
             room: LEAST_ROOM,
             outbox: Outbox::default(),
             request: 0,

@@ -25,6 +25,7 @@ const LIMITS: Limits = Limits {
     idle_timeout: Duration::from_secs(300),
     body_timeout: Duration::from_secs(60),
     refuse_underscores: false,
+    http2: super::super::http2::Limits::DEFAULT,
 };
 
 /// Content of any kind.

@@ -55,7 +55,7 @@ proptest! {
             let sent = if in_chunks {
                 let (one, two) = body.split_at(body.floor_char_boundary(cut.min(body.len())));
                 let chunk = |text: &str| {
-                    if text.is_empty() { String::new() } else { format!("{:x}\r\n{text}\r\n", text.len()) }
+                    if text.is_empty() { String::new() } else { format!("{:X}\r\n{text}\r\n", text.len()) }
                 };
                 format!("{head}Transfer-Encoding: chunked\r\n\r\n{}{}0\r\n\r\n", chunk(one), chunk(two))
             } else {

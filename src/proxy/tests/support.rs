@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     demo::simulator::strict::{Checker, Tally},
-    ingress::connection,
+    ingress::{connection, http2},
     proxy::{Budget, Entry, Room, Route, Settings, Worker, exchange, rejection::Rule},
     telemetry::Metrics,
     token::Supply,
@@ -248,6 +248,7 @@ pub fn route_with(port: u16, protocol: Protocol, settings: Settings, supply: Opt
 }
 
 const LIMITS: connection::Limits = connection::Limits {
+    http2: http2::Limits::DEFAULT,
     head_size: 64 << 10,
     head_fields: 100,
     head_timeout: Duration::from_secs(30),

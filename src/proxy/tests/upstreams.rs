@@ -190,8 +190,7 @@ fn r092_a_huge_head_is_a_502() {
 fn r071_r115_interim_answers_go_on_but_not_for_ever() {
     run(async {
         let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n";
-        let (origin, _) =
-            Origin::answering(move |_, _| [hint.repeat(16).into_bytes(), ok()].concat()).await;
+        let (origin, _) = Origin::answering(move |_, _| [hint.repeat(16).into_bytes(), ok()].concat()).await;
         let proxy = Proxy::to(&origin).await;
         let got = proxy.get("/").await;
         let passed = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(16);

@@ -3,9 +3,11 @@
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 
 pub mod browser;
+pub mod h2;
 pub mod issuer;
 pub mod kitchen;
 pub mod node;
+pub mod origin;
 pub mod outside;
 pub mod provider;
 

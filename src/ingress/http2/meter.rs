@@ -1,0 +1,310 @@
+//! What stands between a connection's octets and hyper: frames are counted, header blocks are looked at.
+//!
+//! Knows how many frames that carry nothing a peer may send (RFC 9113 section 10.5), and which header blocks hyper would make
+//! something harmless of. Ends the connection where either is too much. Does not know requests.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use super::{
+    Limits,
+    frames::{self, Frames, Head, Part},
+    hpack::{Blocks, Flaw},
+    watch::Watch,
+};
+use crate::{ingress::protocol::PREFACE, wire::Stream};
+
+/// How many frames that carry nothing may come: so many in about a second.
+const PERIOD: Duration = Duration::from_secs(1);
+/// A receiver opens two windows, its stream's and its connection's, for each DATA frame.
+const WINDOWS: u32 = 2;
+/// Window updates that are owed to a peer and that it has not sent.
+const MOST_OWED: u32 = 1 << 16;
+
+/// Why we end a connection ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// More frames than it may send.
+    TooMuch(&'static str),
+    /// A header block with a flaw.
+    Flawed(Flaw),
+}
+
+impl Verdict {
+    /// The code of the GOAWAY (RFC 9113 section 7).
+    pub(super) fn code(self) -> u32 {
+        match self {
+            Self::TooMuch(_) => 0xb,
+            Self::Flawed(Flaw::Compression) => 0x9,
+            Self::Flawed(_) => 0x1,
+        }
+    }
+}
+
+/// What the meter tells whoever serves the connection.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// It ended the connection.
+    pub(super) verdict: Cell<Option<Verdict>>,
+    /// All that was written ends with a frame.
+    pub(super) at_boundary: Cell<bool>,
+    /// The last stream that the peer has opened.
+    pub(super) last_stream: Cell<u32>,
+    /// The peer has ended its side, or the connection is broken.
+    pub(super) over: Cell<bool>,
+}
+
+/// A connection's octets, metered.
+pub(super) struct Meter {
+    stream: Rc<RefCell<Stream>>,
+    watch: Rc<Watch>,
+    findings: Rc<Findings>,
+    reading: Frames,
+    writing: Frames,
+    block: Block,
+    resets: Count,
+    controls: Count,
+    most_streams: usize,
+    owed: u32,
+}
+
+impl Meter {
+    pub(super) fn new(
+        stream: Rc<RefCell<Stream>>,
+        watch: Rc<Watch>,
+        findings: Rc<Findings>,
+        limits: &Limits,
+    ) -> Self {
+        findings.at_boundary.set(true);
+        Self {
+            stream,
+            watch,
+            findings,
+            reading: Frames::behind(PREFACE.len()),
+            writing: Frames::behind(0),
+            block: Block::default(),
+            resets: Count::new(limits.resets),
+            controls: Count::new(limits.control_frames),
+            most_streams: limits.streams as usize,
+            owed: 0,
+        }
+    }
+
+    fn read(&mut self, mut octets: &[u8]) -> Result<(), Verdict> {
+        while let Some(part) = self.reading.next(&mut octets) {
+            match part {
+                Part::Head(head) => self.begun(head)?,
+                Part::Payload(payload) => self.block.payload(payload).map_err(Verdict::Flawed)?,
+                Part::End => self.block.frame_ended().map_err(Verdict::Flawed)?,
+            }
+        }
+        self.watch.in_head(self.block.is_open() || self.reading.before_first());
+        Ok(())
+    }
+
+    fn begun(&mut self, head: Head) -> Result<(), Verdict> {
+        let last = self.findings.last_stream.get();
+        self.block.frame_begins(head, head.stream <= last);
+        match head.kind {
+            frames::HEADERS => {
+                self.findings.last_stream.set(last.max(head.stream));
+                // Beyond what was allowed: each is refused, and that is work too.
+                if head.stream > last && self.watch.streams() >= self.most_streams {
+                    return self.controls.one("streams beyond SETTINGS_MAX_CONCURRENT_STREAMS");
+                }
+                Ok(())
+            }
+            // How many a block may have, h2 sees to; those that carry nothing are counted.
+            frames::DATA | frames::CONTINUATION if head.length > 0 => Ok(()),
+            frames::DATA if head.flags & 1 != 0 => Ok(()),
+            frames::RST_STREAM => self.resets.one("RST_STREAM frames"),
+            frames::WINDOW_UPDATE if self.owed > 0 => {
+                self.owed -= 1;
+                Ok(())
+            }
+            _ => self.controls.one("frames that carry no request"),
+        }
+    }
+
+    fn wrote(&mut self, mut octets: &[u8]) {
+        while let Some(part) = self.writing.next(&mut octets) {
+            if let Part::Head(Head { kind: frames::DATA, .. }) = part {
+                self.owed = (self.owed + WINDOWS).min(MOST_OWED);
+            }
+        }
+        self.findings.at_boundary.set(self.writing.at_boundary());
+    }
+}
+
+/// A limit over about a second. The clock is looked at only where it is reached.
+#[derive(Debug)]
+struct Count {
+    most: u32,
+    seen: u32,
+    since: Instant,
+}
+
+impl Count {
+    fn new(most: u32) -> Self {
+        Self { most, seen: 0, since: Instant::now() }
+    }
+
+    fn one(&mut self, what: &'static str) -> Result<(), Verdict> {
+        self.seen += 1;
+        if self.seen <= self.most {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now < self.since + PERIOD {
+            return Err(Verdict::TooMuch(what));
+        }
+        (self.seen, self.since) = (1, now);
+        Ok(())
+    }
+}
+
+/// The header block that is being read, out of its frames (RFC 9113 sections 6.2 and 6.10).
+#[derive(Debug, Default)]
+struct Block {
+    blocks: Blocks,
+    /// A block began and has not ended.
+    open: bool,
+    /// The present frame is part of one.
+    inside: bool,
+    ends: bool,
+    padded: bool,
+    /// Octets of stream dependency and weight.
+    priority: usize,
+    /// Octets of the block that are still in this frame.
+    left: usize,
+}
+
+impl Block {
+    fn is_open(&self) -> bool {
+        self.open
+    }
+
+    fn frame_begins(&mut self, head: Head, trailers: bool) {
+        self.inside = match head.kind {
+            frames::HEADERS => {
+                self.blocks.begin(trailers);
+                self.padded = head.flags & frames::PADDED != 0;
+                self.priority = if head.flags & frames::PRIORITY != 0 { 5 } else { 0 };
+                true
+            }
+            frames::CONTINUATION => {
+                (self.padded, self.priority) = (false, 0);
+                self.open
+            }
+            _ => false,
+        };
+        if self.inside {
+            self.open = true;
+            self.ends = head.flags & frames::END_HEADERS != 0;
+            self.left = head.length;
+        }
+    }
+
+    fn payload(&mut self, mut octets: &[u8]) -> Result<(), Flaw> {
+        if !self.inside {
+            return Ok(());
+        }
+        if self.padded
+            && let Some((&padding, rest)) = octets.split_first()
+        {
+            // More padding than there is room for is h2's to refuse.
+            self.left = self.left.saturating_sub(1 + usize::from(padding));
+            (self.padded, octets) = (false, rest);
+        }
+        let skipped = self.priority.min(octets.len());
+        self.priority -= skipped;
+        self.left = self.left.saturating_sub(skipped);
+        octets = &octets[skipped..];
+        let of_block = &octets[..octets.len().min(self.left)];
+        self.left -= of_block.len();
+        self.blocks.read(of_block)
+    }
+
+    fn frame_ended(&mut self) -> Result<(), Flaw> {
+        if self.inside && self.ends {
+            self.open = false;
+            self.blocks.end()?;
+        }
+        self.inside = false;
+        Ok(())
+    }
+}
+
+impl AsyncRead for Meter {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buffer);
+        let read = &buffer.filled()[before..];
+        match &polled {
+            Poll::Ready(Ok(())) if !read.is_empty() => {
+                if let Err(verdict) = self.read(read) {
+                    self.findings.verdict.set(Some(verdict));
+                    // hyper sees nothing of it.
+                    buffer.set_filled(before);
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+            }
+            Poll::Ready(_) => self.findings.over.set(true),
+            Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Meter {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, octets);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.wrote(&octets[..written]);
+        }
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, slices);
+        if let Poll::Ready(Ok(mut written)) = polled {
+            for slice in slices {
+                let some = written.min(slice.len());
+                self.wrote(&slice[..some]);
+                written -= some;
+            }
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.borrow().is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
+    }
+}
