@@ -59,10 +59,11 @@
 //!
 //! # The modules, in reading order
 //!
-//! [`ingress`], [`proxy`], [`upstream`], [`wire`]; [`login`], [`token`], [`oauth`]; [`config`], [`app`], [`admin`], [`cli`]; [`demo`]. All may
+//! [`ingress`], [`ca`], [`proxy`], [`upstream`], [`wire`]; [`login`], [`token`], [`oauth`]; [`config`], [`app`], [`admin`], [`cli`]; [`demo`]. All may
 //! know [`secret`], [`clock`] and [`telemetry`]. Who else may know whom is held by `tests/house.rs`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at secrets and clocks"))]
 
+pub mod ca;
 pub mod ingress;
 pub mod proxy;
 pub mod upstream;

@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 /// Who may know whom, besides `secret`, `clock` and `telemetry`, which all may know.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "config", "demo", "login", "token"]),
+    ("cli", &["app", "ca", "config", "demo", "login", "token"]),
     ("demo", &["app", "config"]),
-    ("app", &["admin", "config", "ingress", "login", "oauth", "proxy", "token", "upstream", "wire"]),
+    ("app", &["admin", "ca", "config", "ingress", "login", "oauth", "proxy", "token", "upstream", "wire"]),
     ("admin", &["login", "token"]),
     ("login", &["oauth", "token"]),
-    ("ingress", &["proxy", "upstream", "wire"]),
-    ("config", &["ingress", "oauth", "proxy", "token", "upstream"]),
+    ("ingress", &["ca", "proxy", "upstream", "wire"]),
+    // Where the CA is kept.
+    ("config", &["ca", "ingress", "oauth", "proxy", "token", "upstream"]),
     ("proxy", &["token", "upstream", "wire"]),
     ("token", &["oauth"]),
     ("oauth", &["upstream"]),
@@ -18,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What a fuzzer calls: every reader of foreign octets, and the checker beside it. No part of the program.
     ("fuzzing", &["config", "demo", "oauth", "proxy", "token", "upstream", "wire"]),
     ("wire", &[]),
+    ("ca", &[]),
     ("telemetry", &[]),
     ("clock", &[]),
     ("secret", &[]),

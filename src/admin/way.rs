@@ -56,6 +56,41 @@ impl Way {
         }
         Self { address, host: host.map(str::to_owned), curl }
     }
+
+    /// The way over a forward proxy `at` some address to an upstream's own `url`, with this field that names a subject.
+    /// `certificate`: what has to be trusted for it.
+    pub fn forward(
+        at: At<'_>,
+        tls: bool,
+        url: &str,
+        certificate: Option<&Path>,
+        subject: Option<&str>,
+    ) -> Self {
+        let scheme = if tls { "https" } else { "http" };
+        let (address, proxy) = match at {
+            At::Tcp(listens) => {
+                let address = format!("{scheme}://{}", reachable(listens));
+                (address.clone(), format!("-x {}", quoted(&address)))
+            }
+            At::Unix(socket) => {
+                let socket = socket.to_string_lossy();
+                (
+                    format!("unix:{socket}"),
+                    format!("--unix-socket {} -x {scheme}://localhost", quoted(&socket)),
+                )
+            }
+        };
+        let trust = match certificate.filter(|_| url.starts_with("https:")) {
+            Some(certificate) => format!(" --cacert {}", quoted(&certificate.to_string_lossy())),
+            None => String::new(),
+        };
+        let mut curl = format!("curl -i {proxy}{trust} {}", quoted(&format!("{url}/")));
+        if let Some(field) = subject {
+            // Writing to a String cannot fail.
+            let _ = write!(curl, " -H {}", quoted(&format!("{field}: SUBJECT")));
+        }
+        Self { address: format!("{url} through {address}"), host: None, curl }
+    }
 }
 
 /// Every address of this machine is no address to use: the one of this machine alone is.
@@ -109,5 +144,22 @@ mod tests {
         ] {
             assert_eq!((&*way.address, &*way.curl), (address, curl));
         }
+    }
+
+    #[test]
+    fn through_the_forward_proxy_the_upstream_keeps_its_url() {
+        let tcp = At::Tcp(([127, 0, 0, 1], 3128).into());
+        let ca = Some(Path::new("/a b/ca.pem"));
+        let way = Way::forward(tcp, false, "https://api.example/v2", ca, None);
+        assert_eq!(way.address, "https://api.example/v2 through http://127.0.0.1:3128");
+        assert_eq!(
+            way.curl,
+            "curl -i -x http://127.0.0.1:3128 --cacert '/a b/ca.pem' https://api.example/v2/"
+        );
+        let way =
+            Way::forward(At::Unix(Path::new("/run/b.sock")), false, "http://api.local", ca, Some("x-c"));
+        let curl =
+            "curl -i --unix-socket /run/b.sock -x http://localhost http://api.local/ -H 'x-c: SUBJECT'";
+        assert_eq!(way.curl, curl);
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, Listen, Loaded},
     ingress::listen::{self, Bound, Unstarted},
-    proxy::{self, Budget, Room},
+    proxy::{self, Budget, Room, Via},
     telemetry::{Exchanges, Metrics},
     token::{Engine, Store},
 };
@@ -82,6 +82,8 @@ struct Control {
     clock: Clock,
     store: Store,
     metrics: Metrics,
+    /// One name for all that this process passes on.
+    via: Via,
     workers: Vec<Worker>,
     page: Rc<Admin>,
     admin: Option<OpenAdmin>,
@@ -138,8 +140,9 @@ impl Control {
         let sockets = bind(&config, &HashMap::new(), None, config.workers.get())?;
         engine.login_page(sockets.login_page(&config, None));
         let sources = Sources::build(&config.tokens, &engine, &metrics, None);
+        let via = Via::new();
         let plan = Arc::new(
-            Plan::new(&config, &sources, &metrics, None)
+            Plan::new(&config, &sources, &metrics, &via, None)
                 .map_err(|error| StartError::Tls(error.to_string()))?,
         );
         let workers = spawn_workers(&config, &exchanges, &clock)?;
@@ -154,6 +157,7 @@ impl Control {
             clock,
             store,
             metrics,
+            via,
             workers,
             page,
             admin: None,
@@ -245,7 +249,7 @@ impl Control {
             self.files = loaded.files;
         }
         let sources = Sources::build(&config.tokens, &self.engine, &self.metrics, Some(&self.sources));
-        let plan = Plan::new(&config, &sources, &self.metrics, Some(&self.plan));
+        let plan = Plan::new(&config, &sources, &self.metrics, &self.via, Some(&self.plan));
         self.plan = Arc::new(plan.map_err(|error| error.to_string())?);
         self.engine.login_page(sockets.login_page(&config, self.admin.as_ref()));
         self.sources = sources;

@@ -108,7 +108,7 @@ impl App {
 }
 
 impl Running {
-    /// Where an upstream's own port, `gateway` or `admin` listens over TCP.
+    /// Where an upstream's own port, `gateway`, `proxy` or `admin` listens over TCP.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
         match self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             Some(Listen::Tcp(address)) => Some(*address),

@@ -1,23 +1,30 @@
 //! What every worker shall run, made once from a configuration; it is `Send`, the parts that workers make of it are not.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
 
 use super::Sources;
 use crate::{
     admin::{At, Seen, SeenToken, SeenUpstream, Way},
-    config::{Config, Limits, Listen, Listener, Upstream},
+    ca::Authority,
+    config::{Config, Limits, Listen, Listener, Proxy, Upstream},
     ingress::{admission::Admission, tls},
     login::Account,
-    proxy::routes::Settings,
+    proxy::{Via, routes::Settings},
     telemetry::{Metrics, UpstreamMetrics},
     token::Supply,
-    upstream::{Endpoint, client::Limits as ConnectionLimits, tls::SettingsError},
+    upstream::{Endpoint, Guard, client::Limits as ConnectionLimits, tls::SettingsError},
 };
 
 /// What the gateway's listener is called.
 pub(super) const GATEWAY: &str = "gateway";
+/// What the forward proxy's listener is called.
+pub(super) const PROXY: &str = "proxy";
+/// What metrics call all that is for no upstream. No upstream can have this name.
+const UNMATCHED: &str = "(unmatched)";
+/// How long connecting to what nobody configured may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// TLS settings that passed the configuration's check and still cannot work.
 #[derive(Debug)]
@@ -75,7 +82,7 @@ pub(super) struct PlannedUpstream {
 /// One way in.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedDoor {
-    /// What the configuration calls it: the upstream's name, or `gateway`.
+    /// What the configuration calls it: the upstream's name, `gateway` or `proxy`.
     pub(super) name: String,
     pub(super) socket: Socket,
     pub(super) admission: Arc<Admission>,
@@ -110,6 +117,26 @@ pub(super) enum Behind {
     Own(Arc<str>),
     /// All that have a path or a host.
     Gateway,
+    /// All, by the origin that a request names.
+    Proxy(Arc<PlannedProxy>),
+}
+
+/// The forward proxy.
+#[derive(Debug)]
+pub(super) struct PlannedProxy {
+    pub(super) authority: Option<Arc<Authority>>,
+    /// What leads to what nobody configured, where that is not refused.
+    pub(super) others: Option<PlannedOthers>,
+    pub(super) tunnel_idle_timeout: Option<Duration>,
+    pub(super) metrics: Arc<UpstreamMetrics>,
+}
+
+/// What leads to what nobody configured.
+#[derive(Debug)]
+pub(super) struct PlannedOthers {
+    pub(super) settings: Settings,
+    pub(super) guard: Guard,
+    pub(super) connect_timeout: Duration,
 }
 
 /// What identifies a listening socket across reloads: its address, and where any port would do, its name too.
@@ -135,6 +162,7 @@ impl Plan {
         config: &Config,
         sources: &Sources,
         metrics: &Metrics,
+        via: &Via,
         previous: Option<&Self>,
     ) -> Result<Self, UnusableTls> {
         let doors_before = previous.map_or(&[][..], |previous| &previous.doors);
@@ -148,12 +176,14 @@ impl Plan {
                 kept.filter(|kept| kept.config == *upstream && same(kept.supply.as_ref(), supply.as_ref()));
             let planned = match kept {
                 Some(kept) => kept.clone(),
-                None => Arc::new(PlannedUpstream::new(name, upstream, supply, metrics, &config.limits)?),
+                None => Arc::new(PlannedUpstream::new(name, upstream, supply, metrics, &config.limits, via)?),
             };
             upstreams.insert(name.clone(), planned);
         }
+        let proxy = |proxy| Arc::new(PlannedProxy::new(proxy, metrics, &config.limits, via));
+        let proxy = config.proxy.as_ref().map(proxy);
         let doors = listeners(config)
-            .map(|(name, listener)| plan_door(name, listener, config, doors_before))
+            .map(|(name, listener)| plan_door(name, listener, config, proxy.as_ref(), doors_before))
             .collect::<Result<_, _>>()?;
         let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
         let admin_tls = admin_tls.map(|settings| Tls::new(settings, admin_before)).transpose()?;
@@ -174,23 +204,25 @@ impl Plan {
             let account = token.grant.login().and_then(|_| account(name));
             Some(SeenToken { name: name.clone(), eager: token.policy.eager, supply, account })
         });
+        let certificate = config.proxy.as_ref().and_then(|proxy| proxy.certificate.as_deref());
         let upstreams = self.upstreams.iter().map(|(name, upstream)| SeenUpstream {
             name: name.clone(),
             url: format!("{}{}", upstream.config.origin, upstream.config.base),
             token: upstream.config.token.clone(),
-            ways: ways(name, upstream, &self.doors, addresses),
+            ways: ways(name, upstream, &self.doors, addresses, certificate),
             metrics: upstream.metrics.clone(),
         });
         Seen { tokens: tokens.collect(), upstreams: upstreams.collect() }
     }
 }
 
-/// The ways into an upstream: its own port, its path on the gateway, or its Host there.
+/// The ways into an upstream: its own port, its path on the gateway or its Host there, the forward proxy.
 fn ways(
     name: &str,
     upstream: &PlannedUpstream,
     doors: &[PlannedDoor],
     addresses: &BTreeMap<String, Listen>,
+    certificate: Option<&Path>,
 ) -> Vec<Way> {
     let subject = match upstream.supply.as_deref() {
         Some(Supply::PerSubject(subjects)) => Some(subjects.header().as_str()),
@@ -202,7 +234,10 @@ fn ways(
     let gateway = addresses.get(GATEWAY).filter(|_| path.is_some() || host.is_some());
     let gateway =
         gateway.map(|address| Way::new(at(address), tls(GATEWAY), path.unwrap_or_default(), host, subject));
-    own.into_iter().chain(gateway).collect()
+    let url = format!("{}{}", upstream.config.origin, upstream.config.base);
+    let proxy =
+        addresses.get(PROXY).map(|address| Way::forward(at(address), tls(PROXY), &url, certificate, subject));
+    own.into_iter().chain(gateway).chain(proxy).collect()
 }
 
 fn at(address: &Listen) -> At<'_> {
@@ -219,6 +254,7 @@ impl PlannedUpstream {
         supply: Option<Arc<Supply>>,
         metrics: &Metrics,
         limits: &Limits,
+        via: &Via,
     ) -> Result<Self, SettingsError> {
         let endpoint = Endpoint::new(
             upstream.origin.clone(),
@@ -239,11 +275,8 @@ impl PlannedUpstream {
             token_invalid: upstream.token_invalid.clone(),
             upgrades: upstream.upgrades,
             tunnel_idle_timeout: limits.tunnel_idle_timeout,
-            connections: ConnectionLimits {
-                idle_connections: limits.idle_connections,
-                idle_timeout: limits.upstream_idle_timeout,
-                greatest_age: limits.upstream_connection_age,
-            },
+            connections: connection_limits(limits),
+            via: via.clone(),
         };
         Ok(Self {
             config: upstream.clone(),
@@ -255,6 +288,46 @@ impl PlannedUpstream {
     }
 }
 
+impl PlannedProxy {
+    fn new(proxy: &Proxy, metrics: &Metrics, limits: &Limits, via: &Via) -> Self {
+        let settings = || Settings {
+            name: UNMATCHED.into(),
+            base: String::new(),
+            headers: Vec::new(),
+            response_timeout: Duration::from_secs(300),
+            token_timeout: Duration::ZERO,
+            body_timeout: limits.body_timeout,
+            replay_limit: 0,
+            keep_authorization: true,
+            preserve_host: false,
+            token_invalid: Vec::new(),
+            upgrades: true,
+            tunnel_idle_timeout: limits.tunnel_idle_timeout,
+            connections: connection_limits(limits),
+            via: via.clone(),
+        };
+        let others = proxy.tunnel.then(|| PlannedOthers {
+            settings: settings(),
+            guard: Guard::new(proxy.networks.clone()),
+            connect_timeout: CONNECT_TIMEOUT,
+        });
+        Self {
+            authority: proxy.authority.clone(),
+            others,
+            tunnel_idle_timeout: limits.tunnel_idle_timeout,
+            metrics: metrics.upstream(UNMATCHED),
+        }
+    }
+}
+
+fn connection_limits(limits: &Limits) -> ConnectionLimits {
+    ConnectionLimits {
+        idle_connections: limits.idle_connections,
+        idle_timeout: limits.upstream_idle_timeout,
+        greatest_age: limits.upstream_connection_age,
+    }
+}
+
 fn same(one: Option<&Arc<Supply>>, other: Option<&Arc<Supply>>) -> bool {
     match (one, other) {
         (None, None) => true,
@@ -263,23 +336,29 @@ fn same(one: Option<&Arc<Supply>>, other: Option<&Arc<Supply>>) -> bool {
     }
 }
 
-/// Every listener for applications, by the name of its upstream, or as `gateway`.
+/// Every listener for applications, by the name of its upstream, or as `gateway` and `proxy`.
 pub(super) fn listeners(config: &Config) -> impl Iterator<Item = (&str, &Listener)> {
     let own =
         config.upstreams.iter().filter_map(|(name, upstream)| Some((&**name, upstream.listen.as_ref()?)));
     own.chain(config.gateway.as_ref().map(|gateway| (GATEWAY, gateway)))
+        .chain(config.proxy.as_ref().map(|proxy| (PROXY, &proxy.listener)))
 }
 
 fn plan_door(
     name: &str,
     listener: &Listener,
     config: &Config,
+    proxy: Option<&Arc<PlannedProxy>>,
     before: &[PlannedDoor],
 ) -> Result<PlannedDoor, UnusableTls> {
     let mut hosts = listener.allow_hosts.clone();
-    let behind = match config.upstreams.get_key_value(name) {
-        Some((name, _)) => Behind::Own(name.clone()),
-        None => {
+    let is_of = |other: Option<&Listener>| other.is_some_and(|other| std::ptr::eq(other, listener));
+    let upstream = config.upstreams.get_key_value(name);
+    let proxy = proxy.filter(|_| is_of(config.proxy.as_ref().map(|proxy| &proxy.listener)));
+    let behind = match (upstream.filter(|(_, upstream)| is_of(upstream.listen.as_ref())), proxy) {
+        (Some((name, _)), _) => Behind::Own(name.clone()),
+        (None, Some(proxy)) => Behind::Proxy(proxy.clone()),
+        (None, None) => {
             hosts.extend(config.upstreams.values().filter_map(|upstream| upstream.host.clone()));
             Behind::Gateway
         }

@@ -21,15 +21,18 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::plan::{Behind, Plan, PlannedDoor, PlannedUpstream, Socket};
+use super::plan::{Behind, Plan, PlannedDoor, PlannedOthers, PlannedProxy, PlannedUpstream, Socket};
 use crate::{
     ingress::{
         accept::{Terms, accept},
+        admission::Admission,
         connection::Limits,
         door::Door,
+        entrance::Entrance,
+        forward::Forward,
         listen::{Listening, Unstarted},
     },
-    proxy::{self, Entry, Route, RouteTable, Row},
+    proxy::{self, Entry, Origins, Others, Place, Route, RouteTable, Row, Settings},
 };
 
 /// What a worker is told.
@@ -77,15 +80,10 @@ struct Worker {
 
 /// A listener that accepts, and what its requests find.
 struct OpenDoor {
-    inside: Inside,
-    limits: Rc<RefCell<Rc<Limits>>>,
+    entrance: Rc<Entrance>,
     tls: Rc<RefCell<Option<Arc<ServerConfig>>>>,
-    drain: CancellationToken,
     accepting: JoinHandle<()>,
 }
-
-/// Replaced at a reload; each request takes what is there when it comes.
-type Inside = Rc<RefCell<Rc<Door>>>;
 
 impl Worker {
     fn new(shared: Shared) -> Self {
@@ -111,11 +109,23 @@ impl Worker {
         exchanges.seen = exchanges.seen.filter(|_| plan.watched);
         let mut doors = HashMap::new();
         for door in &plan.doors {
-            let Some(entry) = self.entry(&door.behind) else { continue };
-            let inside = Rc::new(Door::new(door.admission.clone(), entry, exchanges.clone()));
+            let inside = match &door.behind {
+                Behind::Proxy(proxy) => {
+                    let pages = Admission::clone(&door.admission);
+                    Door::forward(self.forward(proxy, pages), exchanges.clone())
+                }
+                Behind::Own(name) => match self.routes.get(name) {
+                    Some((_, route)) => {
+                        let entry = Entry::One(route.clone());
+                        Door::new(door.admission.clone(), entry, exchanges.clone())
+                    }
+                    None => continue,
+                },
+                Behind::Gateway => Door::new(door.admission.clone(), self.gateway(), exchanges.clone()),
+            };
+            let inside = Rc::new(inside);
             if let Some(open) = self.doors.remove(&door.socket) {
-                open.inside.replace(inside);
-                open.limits.replace(limits(plan));
+                open.entrance.replace(inside, limits(plan));
                 open.tls.replace(handshakes(door));
                 doors.insert(door.socket.clone(), open);
             } else if let Some(socket) = sockets.remove(&door.socket) {
@@ -153,39 +163,45 @@ impl Worker {
         }
     }
 
-    fn entry(&self, behind: &Behind) -> Option<Entry> {
-        match behind {
-            Behind::Own(name) => self.routes.get(name).map(|(_, route)| Entry::One(route.clone())),
-            Behind::Gateway => {
-                let rows = self.routes.values().flat_map(|(upstream, route)| {
-                    let row = |host, path| Row { host, path, route: route.clone() };
-                    let by_path = upstream.config.path.clone().map(|path| row(None, Some(path)));
-                    let by_host = upstream.config.host.clone().map(|host| row(Some(host), None));
-                    by_path.into_iter().chain(by_host)
-                });
-                Some(Entry::Table(Rc::new(RouteTable::new(rows.collect()))))
-            }
-        }
+    fn gateway(&self) -> Entry {
+        let rows = self.routes.values().flat_map(|(upstream, route)| {
+            let row = |host, path| Row { host, path, route: route.clone() };
+            let by_path = upstream.config.path.clone().map(|path| row(None, Some(path)));
+            let by_host = upstream.config.host.clone().map(|host| row(Some(host), None));
+            by_path.into_iter().chain(by_host)
+        });
+        Entry::Table(Rc::new(RouteTable::new(rows.collect())))
+    }
+
+    fn forward(&self, proxy: &PlannedProxy, pages: Admission) -> Forward {
+        let places = self.routes.values().filter_map(|(upstream, route)| {
+            let settings = Arc::new(Settings::clone(&upstream.settings).bare());
+            let bare = Route::new(settings, upstream.endpoint.clone(), None, proxy.metrics.clone()).ok()?;
+            Some(Place { route: route.clone(), bare, pages: upstream.config.allow_origins.clone() })
+        });
+        let others = proxy.others.as_ref().map(|others| {
+            let PlannedOthers { settings, guard, connect_timeout } = others;
+            Others::new(settings.clone(), *connect_timeout, guard.clone(), proxy.metrics.clone())
+        });
+        Forward::new(Origins::new(places, others), pages, proxy.authority.clone(), proxy.tunnel_idle_timeout)
     }
 
     fn open(&self, listening: Listening, inside: Rc<Door>, door: &PlannedDoor, plan: &Plan) -> OpenDoor {
-        let inside: Inside = Rc::new(RefCell::new(inside));
-        let drain = CancellationToken::new();
-        let limits = Rc::new(RefCell::new(limits(plan)));
+        let entrance = Entrance::new(inside, limits(plan), CancellationToken::new());
         let tls = Rc::new(RefCell::new(handshakes(door)));
         let terms = Terms {
-            limits: limits.clone(),
+            limits: entrance.current_limits(),
             tls: tls.clone(),
             permits: self.shared.connections.clone(),
             connections: self.connections.clone(),
-            drain: drain.clone(),
+            drain: entrance.drain().clone(),
         };
-        let behind = inside.clone();
+        let within = entrance.clone();
         let accepting = spawn_local(accept(listening, terms, move |request, caller| {
-            let door = behind.borrow().clone();
-            async move { door.answer(request, &caller).await }
+            let (door, within) = (within.door(), within.clone());
+            async move { door.answer(request, &caller, &within).await }
         }));
-        OpenDoor { inside, limits, tls, drain, accepting }
+        OpenDoor { entrance, tls, accepting }
     }
 
     async fn drain(mut self, limit: Duration) {
@@ -203,7 +219,7 @@ impl Worker {
 impl OpenDoor {
     /// Stops accepting, and returns when the socket is closed; its connections end by themselves.
     async fn close(self) {
-        self.drain.cancel();
+        self.entrance.drain().cancel();
         if let Err(error) = self.accepting.await {
             tracing::error!(%error, "a listener ended by a panic");
         }

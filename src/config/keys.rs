@@ -57,8 +57,6 @@ pub(super) enum Kind {
     Table(&'static [Key]),
     /// A table of tables whose names are the user's.
     Named(&'static [Key]),
-    /// Known, but not to this version: what to use instead.
-    Later(&'static str),
 }
 
 const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
@@ -92,8 +90,8 @@ pub(super) const FILE: &[Key] = &[
     key("gateway", Kind::Table(LISTENER), "One port for many upstreams, told apart by path prefix or Host."),
     key(
         "proxy",
-        Kind::Later("give the upstream a port of its own (`listen`) or a `path` on the `[gateway]`"),
-        "",
+        Kind::Table(PROXY),
+        "The forward proxy, for applications that keep their URLs: HTTP_PROXY and HTTPS_PROXY point at it. It leads to every upstream.",
     ),
     key("limits", Kind::Table(LIMITS), "What is bounded, over all upstreams."),
     key("tokens", Kind::Named(TOKEN), "The token recipes by name."),
@@ -138,6 +136,41 @@ pub(super) const LISTENER: &[Key] = &[
         Kind::Bool,
         "A listen that is not loopback needs true: whoever reaches the port acts with the tokens. Default: false.",
     ),
+];
+
+pub(super) const PROXY: &[Key] = &[
+    key("listen", Kind::Listen, "ADDRESS:PORT or unix:/path."),
+    key(
+        "unmatched",
+        Kind::Choice { now: &["deny", "tunnel"], later: &[] },
+        "What becomes of requests that are for no upstream: they are refused, or pass without a token. Default: deny.",
+    ),
+    key(
+        "ca",
+        Kind::Table(CA),
+        "The local CA that signs the certificates shown for https upstreams. Default: the one that `bearward ca init` makes.",
+    ),
+    key(
+        "allow_addresses",
+        Kind::Texts,
+        "Private networks that unmatched destinations may have addresses in, such as 10.0.0.0/8; none by default, loopback included.",
+    ),
+    key(
+        "allow_origins",
+        Kind::Texts,
+        "Browser origins whose pages may ask every upstream through the proxy; besides them only an upstream's own pages may.",
+    ),
+    LISTEN_TLS,
+    key(
+        "expose",
+        Kind::Bool,
+        "A listen that is not loopback needs true: whoever reaches the port acts with the tokens. Default: false.",
+    ),
+];
+
+const CA: &[Key] = &[
+    key("certificate", Kind::File, "PEM: the CA's certificate."),
+    key("key", Kind::File, "PEM: its private key, which nobody else may read."),
 ];
 
 pub(super) const STORE: &[Key] = &[
@@ -427,7 +460,11 @@ pub(super) const UPSTREAM: &[Key] = &[
         Kind::Size { least: 0 },
         "A longer request body is streamed, and not replayed. Default: 64KiB.",
     ),
-    key("allow_origins", Kind::Texts, "Browser origins that may use `listen`; none by default."),
+    key(
+        "allow_origins",
+        Kind::Texts,
+        "Browser origins that may use `listen`, and ask this upstream through the proxy; none by default.",
+    ),
     key(
         "allow_hosts",
         Kind::Texts,

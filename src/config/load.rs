@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{Config, Problems, keys, problems::Problem, reader::Reader, source::Source, validate};
-use crate::oauth::discovery::Issuer;
+use crate::{ca::Files, oauth::discovery::Issuer};
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -69,6 +69,18 @@ impl Config {
     pub fn parse_with(text: &str, name: &str, env: Environment<'_>) -> Result<Loaded, Problems> {
         read(text, name, env)
     }
+}
+
+/// Where the local CA is, unless the configuration says otherwise: `ca.pem` and `ca.key` in the folder of what survives a restart.
+pub fn default_authority(env: Environment<'_>) -> Files {
+    Files::in_folder(&state_folder(env))
+}
+
+/// The folder of what survives a restart: `$XDG_STATE_HOME/bearward`, else `~/.local/state/bearward`, else `/var/lib/bearward`.
+pub(super) fn state_folder(env: Environment<'_>) -> PathBuf {
+    let folder = |name: &str| env(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    state.unwrap_or_else(|| "/var/lib".into()).join("bearward")
 }
 
 /// SHA-256 of a configuration file's content: whether it has changed.

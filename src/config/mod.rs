@@ -22,9 +22,11 @@ mod tests;
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 
 pub use crate::ingress::listen::Listen;
 use crate::{
+    ca::Authority,
     ingress,
     oauth::Grant,
     proxy::rejection::Rule,
@@ -33,7 +35,7 @@ use crate::{
 };
 
 pub use discovered::{Discovered, ways};
-pub use load::{Environment, Loaded, digest};
+pub use load::{Environment, Loaded, default_authority, digest};
 pub use presets::{Introduction, NAMES as PRESETS, Way, introduce};
 pub use problems::{Problem, Problems, Severity};
 pub use schema::schema;
@@ -51,6 +53,8 @@ pub struct Config {
     pub store: Store,
     /// The gateway's listener, where there is one.
     pub gateway: Option<Listener>,
+    /// The forward proxy, where there is one.
+    pub proxy: Option<Proxy>,
     /// The token recipes by name; a parent stands in here too.
     pub tokens: BTreeMap<Arc<str>, Token>,
     /// The upstreams by name.
@@ -91,6 +95,21 @@ pub struct Listener {
     pub allow_origins: Vec<String>,
     /// With what TLS is spoken; without where absent.
     pub tls: Option<ingress::tls::Settings>,
+}
+
+/// `[proxy]`.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Where it listens; no `allow_hosts`.
+    pub listener: Listener,
+    /// Requests that are for no upstream pass without a token, else they are refused.
+    pub tunnel: bool,
+    /// Private networks that they may go to.
+    pub networks: Vec<IpNet>,
+    /// Who signs what is shown for https upstreams; none where there are no such upstreams.
+    pub authority: Option<Arc<Authority>>,
+    /// The certificate that applications have to trust then.
+    pub certificate: Option<PathBuf>,
 }
 
 /// `[store]`.
@@ -147,6 +166,8 @@ pub struct Upstream {
     pub token: Option<Arc<str>>,
     /// Its own port.
     pub listen: Option<Listener>,
+    /// Browser origins whose pages may ask it.
+    pub allow_origins: Vec<String>,
     /// Its path prefix on the gateway, without a trailing slash.
     pub path: Option<String>,
     /// Its Host on the gateway, lowercased.

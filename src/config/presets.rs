@@ -138,7 +138,6 @@ fn read(name: &str, text: &str) -> (Table, super::Problems) {
     let source = Source::new(name, text);
     let (document, _) = toml::de::DeTable::parse_recoverable(source.text());
     let mut reader = Reader::new(&source, &|_| None);
-    reader.lenient = true;
     let table = reader.table("", 0..0, document.get_ref(), keys::PRESET);
     (table, reader.problems)
 }

@@ -16,7 +16,7 @@ use toml::{
 };
 
 use super::{
-    keys::{Key, Kind, find},
+    keys::{Key, find},
     problems::{Problem, Problems},
     source::Source,
     values::Value,
@@ -29,8 +29,6 @@ pub(super) struct Reader<'a> {
     pub problems: Problems,
     /// The files whose content has become part of the configuration.
     pub files: Vec<PathBuf>,
-    /// A preset may hold keys of later versions.
-    pub lenient: bool,
 }
 
 /// A table as it was written, each value in its type.
@@ -57,7 +55,7 @@ pub(super) struct Entry {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a Source, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { source, env, problems: Problems::default(), files: Vec::new(), lenient: false }
+        Self { source, env, problems: Problems::default(), files: Vec::new() }
     }
 
     /// Reads a table by its list of keys.
@@ -75,13 +73,6 @@ impl<'a> Reader<'a> {
                 mistyped.extend(self.unknown(name, written, keys));
                 continue;
             };
-            if let Kind::Later(instead) = key.kind {
-                if !self.lenient {
-                    let title = format!("this version of bearward does not have `{}`", key.name);
-                    self.report(Problem::error(title).fix(instead), written.span(), "");
-                }
-                continue;
-            }
             let inner = if name.is_empty() { key.name.to_owned() } else { format!("{name}.{}", key.name) };
             let entry = Entry {
                 key_at: written.span(),
@@ -137,7 +128,7 @@ impl<'a> Reader<'a> {
         let name = written.get_ref();
         let place =
             if table.is_empty() { "at the top of the file".to_owned() } else { format!("in [{table}]") };
-        let known = keys.iter().filter(|key| !matches!(key.kind, Kind::Later(_))).map(|key| key.name);
+        let known = keys.iter().map(|key| key.name);
         let near = nearest(name, known.clone());
         let fix = match near {
             Some(near) => format!("did you mean `{near}`?"),

@@ -21,11 +21,7 @@ pub fn schema() -> String {
 }
 
 fn table(keys: &[Key]) -> Value {
-    let properties: Map<_, _> = keys
-        .iter()
-        .filter(|key| !matches!(key.kind, Kind::Later(_)))
-        .map(|key| (key.name.to_owned(), described(key)))
-        .collect();
+    let properties: Map<_, _> = keys.iter().map(|key| (key.name.to_owned(), described(key))).collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
@@ -77,6 +73,5 @@ fn shape(kind: Kind) -> Value {
         }
         Kind::Table(keys) => table(keys),
         Kind::Named(keys) => json!({ "type": "object", "additionalProperties": table(keys) }),
-        Kind::Later(_) => Value::Bool(false),
     }
 }

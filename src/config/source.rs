@@ -186,7 +186,6 @@ fn harmless(name: &str) -> bool {
                     | Kind::Fields
                     | Kind::Table(_)
                     | Kind::Named(_)
-                    | Kind::Later(_)
             )
         })
 }

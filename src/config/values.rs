@@ -116,7 +116,7 @@ impl Reader<'_> {
                 _ => return Err(of_type(value, "a table", "{ name = \"value\" }")),
             },
             Kind::Fields => Value::Fields(fields(value)?),
-            Kind::Table(_) | Kind::Named(_) | Kind::Secret | Kind::Rules | Kind::Later(_) => {
+            Kind::Table(_) | Kind::Named(_) | Kind::Secret | Kind::Rules => {
                 return Err(wrong("cannot stand here", "remove it"));
             }
         })

@@ -10,7 +10,7 @@ use http::{
     uri::Authority,
 };
 
-use crate::wire::target;
+use crate::{upstream::Origin, wire::target};
 
 /// The rules of one listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,18 @@ impl Admission {
         self.admit_page(fields, &host)
     }
 
+    /// Whether a web page may ask `origin` with these fields through a forward proxy: its own may, and those that are listed here or
+    /// in `also`. A page of another site would act with the token.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn admit_page_to(&self, origin: &Origin, fields: &HeaderMap, also: &[String]) -> Result<(), Refusal> {
+        let own = origin.to_string();
+        self.admit_pages(fields, |page| {
+            page.eq_ignore_ascii_case(&own) || also.iter().any(|allowed| allowed.eq_ignore_ascii_case(page))
+        })
+    }
+
     fn knows(&self, authority: &Authority, local: Option<SocketAddr>) -> bool {
         let host = authority.host().to_ascii_lowercase();
         let host = host.strip_suffix('.').unwrap_or(&host);
@@ -73,15 +85,21 @@ impl Admission {
     }
 
     fn admit_page(&self, fields: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
-        let mut named = false;
-        for origin in fields.get_all(ORIGIN) {
-            let origin = origin.to_str().map_err(|_| Refusal::ForeignPage)?;
+        self.admit_pages(fields, |origin| {
             // A page that came through this very listener is at home here.
             // Without TLS here, somebody in front of us may speak it.
             let plain = origin.strip_prefix("http://").filter(|_| !self.tls);
             let own = plain.or_else(|| origin.strip_prefix("https://"));
-            let own = own.is_some_and(|own| own.eq_ignore_ascii_case(host.as_str()));
-            if !own && !self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+            own.is_some_and(|own| own.eq_ignore_ascii_case(host.as_str()))
+        })
+    }
+
+    fn admit_pages(&self, fields: &HeaderMap, is_at_home: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+        let mut named = false;
+        for origin in fields.get_all(ORIGIN) {
+            let origin = origin.to_str().map_err(|_| Refusal::ForeignPage)?;
+            if !is_at_home(origin) && !self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            {
                 return Err(Refusal::ForeignPage);
             }
             named = true;
@@ -100,7 +118,7 @@ pub fn is_loopback(fields: &HeaderMap) -> bool {
 }
 
 /// The one valid Host (RFC 9112 section 3.2: missing, several or invalid is a bad request).
-fn the_host(fields: &HeaderMap) -> Result<Authority, Refusal> {
+pub(super) fn the_host(fields: &HeaderMap) -> Result<Authority, Refusal> {
     let mut hosts = fields.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Refusal::InvalidHost);

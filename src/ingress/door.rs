@@ -1,16 +1,19 @@
 //! A way in: who may come in, and what is behind it. Replaced whole at a reload.
 //!
-//! Knows that whatever happens to a request, it is answered: a refusal and a panic are answers too.
+//! Knows that whatever happens to a request, it is answered: a refusal and a panic are answers too. Every way in leads through here
+//! to the one exchange.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header};
 use hyper::ext::Protocol;
 
 use super::{
     admission::{Admission, Refusal},
     caller::Caller,
+    entrance::Entrance,
+    forward::Forward,
 };
 use crate::{
     proxy::{Entry, Failure, Kind, ResponseBody, Worker, exchange},
@@ -20,34 +23,100 @@ use crate::{
 /// One listener's rules and routes.
 #[derive(Debug)]
 pub struct Door {
-    admission: Arc<Admission>,
-    entry: Entry,
+    behind: Behind,
     worker: Worker,
+}
+
+#[derive(Debug)]
+enum Behind {
+    /// An upstream's own port, or the gateway: the listener is the server.
+    Server(Arc<Admission>, Entry),
+    /// The forward proxy: the target says who the server is.
+    Forward(Forward),
+}
+
+/// What becomes of a request that may come in.
+pub(super) enum Way {
+    /// It is exchanged.
+    On(Entry),
+    /// It is answered already: a tunnel.
+    Answered(Response<ResponseBody>),
 }
 
 impl Door {
     /// A door with `entry` behind it.
     pub fn new(admission: Arc<Admission>, entry: Entry, worker: Worker) -> Self {
-        Self { admission, entry, worker }
+        Self { behind: Behind::Server(admission, entry), worker }
     }
 
-    /// Answers a request that came from `caller`.
-    pub async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Response<ResponseBody> {
-        let local = caller.ends.map(|ends| ends.local);
-        // The exchange makes no tunnel to elsewhere, and says so. An extended CONNECT (RFC 8441) is for this server, like other
-        // requests.
-        let tunnel = *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none();
-        if !tunnel && let Err(refusal) = self.admission.admit(request.uri(), request.headers(), local) {
-            let refused = refuse(refusal);
-            refused.log();
-            return self.worker.refused(&request, refused);
-        }
+    /// The door of the forward proxy.
+    pub fn forward(forward: Forward, worker: Worker) -> Self {
+        Self { behind: Behind::Forward(forward), worker }
+    }
+
+    /// Answers a request that came from `caller` through `entrance`.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        caller: &Caller,
+        entrance: &Rc<Entrance>,
+    ) -> Response<ResponseBody> {
         // RefCells of a route are borrowed only between two awaits and hold nothing half-made.
-        let answer = AssertUnwindSafe(exchange(&self.entry, &self.worker, request)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.led_on(request, caller, entrance)).catch_unwind().await;
         answer.unwrap_or_else(|_| {
             Failure::new(Kind::Panic, "this is a bug of bearward; its log says where").into_response()
         })
     }
+
+    async fn led_on(
+        &self,
+        request: Request<Incoming>,
+        caller: &Caller,
+        entrance: &Rc<Entrance>,
+    ) -> Response<ResponseBody> {
+        match &self.behind {
+            Behind::Server(admission, entry) => {
+                let local = caller.ends.map(|ends| ends.local);
+                // The exchange makes no tunnel to elsewhere, and says so. An extended CONNECT (RFC 8441) is for this server, like
+                // other requests.
+                let tunnel =
+                    *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none();
+                if !tunnel && let Err(refusal) = admission.admit(request.uri(), request.headers(), local) {
+                    let refused = refuse(refusal);
+                    refused.log();
+                    return self.worker.refused(&request, refused);
+                }
+                exchange(entry, &self.worker, request).await
+            }
+            Behind::Forward(forward) => match forward.way(&request, caller, entrance).await {
+                Ok(Way::On(entry)) => forwarded(&entry, exchange(&entry, &self.worker, request).await),
+                Ok(Way::Answered(answer)) => {
+                    self.worker.tunnelled(&request, &answer);
+                    answer
+                }
+                Err(refused) => {
+                    refused.log();
+                    self.worker.refused(&request, refused)
+                }
+            },
+        }
+    }
+
+    /// The forward proxy behind it, where there is one.
+    pub(super) fn forwards(&self) -> Option<&Forward> {
+        match &self.behind {
+            Behind::Server(..) => None,
+            Behind::Forward(forward) => Some(forward),
+        }
+    }
+}
+
+/// RFC 9110 section 7.6.3: a proxy names itself on answers too, where they are not its own.
+fn forwarded(entry: &Entry, mut answer: Response<ResponseBody>) -> Response<ResponseBody> {
+    if let (Entry::Forward(route), Some(received)) = (entry, answer.body().received()) {
+        answer.headers_mut().append(header::VIA, route.via(received).clone());
+    }
+    answer
 }
 
 /// What an application that may not come in is told.

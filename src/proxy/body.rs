@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{fields, replay::RequestBody, room::Place, stall::Stall};
@@ -43,6 +44,8 @@ enum Kind {
         body: Streamed,
         /// It has no octets, and its head says so by a Content-Length.
         told_empty: bool,
+        /// The HTTP that it was received in.
+        received: Version,
     },
 }
 
@@ -112,8 +115,16 @@ impl ResponseBody {
     }
 
     /// An upstream's body. `told`: it belongs to a head with a Content-Length that counts this very content.
-    pub(super) fn streamed(body: Streamed, told: bool) -> Self {
-        Self::of(Kind::Upstream { told_empty: told && body.is_end_stream(), body })
+    pub(super) fn streamed(body: Streamed, told: bool, received: Version) -> Self {
+        Self::of(Kind::Upstream { told_empty: told && body.is_end_stream(), body, received })
+    }
+
+    /// The HTTP in which an upstream answered; none where the answer is our own.
+    pub fn received(&self) -> Option<Version> {
+        match &self.kind {
+            Kind::Upstream { received, .. } => Some(*received),
+            _ => None,
+        }
     }
 }
 
@@ -268,7 +279,7 @@ impl Body for ResponseBody {
             Kind::TakenOver(_) => true,
             // hyper drops the Content-Length of a body that is over before it begins and writes one of its own behind the
             // other fields; one that has to be asked for keeps its place.
-            Kind::Upstream { body, told_empty } => !told_empty && body.is_end_stream(),
+            Kind::Upstream { body, told_empty, .. } => !told_empty && body.is_end_stream(),
         }
     }
 

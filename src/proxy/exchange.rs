@@ -91,6 +91,16 @@ impl Worker {
         })
     }
 
+    /// Keeps that a tunnel was opened.
+    pub fn tunnelled<B>(&self, request: &Request<B>, answer: &Response<ResponseBody>) {
+        if let Some(ring) = &self.seen {
+            let (at, method) = (self.clock.now().wall(), request.method().as_str());
+            let path = request.uri().authority().map_or("", |authority| authority.as_str());
+            let (status, took) = (answer.status().as_u16(), Duration::ZERO);
+            ring.record(Ended { at, method, path, upstream: None, status, took, replayed: false });
+        }
+    }
+
     /// Keeps what became of a request where somebody can look at it, and says how long its answer's head took.
     fn record(
         &self,
@@ -233,13 +243,13 @@ fn delivered(method: &Method, response: Response<Streamed>) -> Result<Response<R
     if head.status.is_informational() {
         return Err(Failure::new(Kind::NotHttp, "no valid HTTP answer: it switched protocols unasked"));
     }
-    head.version = Version::HTTP_11;
+    let received = std::mem::replace(&mut head.version, Version::HTTP_11);
     head.headers = fields::of_answer(head.headers);
     // RFC 9110 section 8.6: with these it counts a content that is not sent.
     let counts =
         *method != Method::HEAD && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let told = counts && head.headers.contains_key(header::CONTENT_LENGTH);
-    Ok(Response::from_parts(head, ResponseBody::streamed(body, told)))
+    Ok(Response::from_parts(head, ResponseBody::streamed(body, told, received)))
 }
 
 /// Where a request goes, and as what.

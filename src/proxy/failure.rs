@@ -27,6 +27,10 @@ pub enum Kind {
     NoSubject,
     /// The request comes from a web page of another site.
     ForeignPage,
+    /// The forward proxy leads to no such destination.
+    Unlisted,
+    /// The destination has an address that only a configured upstream may have.
+    ProhibitedAddress,
     /// No upstream has this path or host.
     NoRoute,
     /// The request's body stood still for too long.
@@ -45,6 +49,8 @@ pub enum Kind {
     NotImplemented,
     /// A version of HTTP that is not spoken here.
     Version,
+    /// The request has been here before.
+    Loop,
     /// The upstream's name does not resolve.
     Resolve,
     /// The upstream refused the connection.
@@ -110,6 +116,10 @@ impl Kind {
             Self::AmbiguousPath => (Application, 400, "http_request_denied", "The path is ambiguous"),
             Self::NoSubject => (Application, 400, "http_request_error", "The request names no subject"),
             Self::ForeignPage => (Application, 403, "http_request_denied", "Not for pages of other sites"),
+            Self::Unlisted => (Application, 403, "http_request_denied", "No upstream is configured for this"),
+            Self::ProhibitedAddress => {
+                (Application, 403, "destination_ip_prohibited", "The destination's address is not allowed")
+            }
             Self::NoRoute => (Application, 404, "destination_not_found", "No upstream here"),
             Self::BodyTooSlow => (Application, 408, "http_request_error", "The request's body stood still"),
             Self::Expectation => (Application, 417, "http_request_error", "The expectation is not supported"),
@@ -121,6 +131,7 @@ impl Kind {
             Self::Panic => (Bearward, 500, "proxy_internal_error", "bearward failed"),
             Self::NotImplemented => (Bearward, 501, "http_request_denied", "bearward does not do this"),
             Self::Version => (Bearward, 505, "http_request_error", "This version of HTTP is not spoken here"),
+            Self::Loop => (Bearward, 508, "proxy_loop_detected", "The request has come back to bearward"),
             Self::Resolve => (Upstream, 502, "dns_error", "The upstream's name does not resolve"),
             Self::Refused => (Upstream, 502, "connection_refused", "The upstream cannot be reached"),
             Self::Tls => (Upstream, 502, "tls_certificate_error", "TLS with the upstream failed"),
@@ -183,10 +194,7 @@ impl Failure {
     /// The upstream gave no answer.
     pub fn unanswered(error: &SendError) -> Self {
         let kind = match error {
-            SendError::Connect(ConnectError::Resolve(_)) => Kind::Resolve,
-            SendError::Connect(ConnectError::Refused(_)) => Kind::Refused,
-            SendError::Connect(ConnectError::Tls(_)) => Kind::Tls,
-            SendError::Connect(ConnectError::TimedOut) => Kind::ConnectTimeout,
+            SendError::Connect(error) => return Self::unreachable(error),
             SendError::Cut(_) => Kind::Cut,
             SendError::Body(_) => Kind::Malformed,
             SendError::NotHttp(_) | SendError::TooManyInterim => Kind::NotHttp,
@@ -203,6 +211,18 @@ impl Failure {
         self
     }
 
+    /// There is no connection to where it should go.
+    pub fn unreachable(error: &ConnectError) -> Self {
+        let kind = match error {
+            ConnectError::Resolve(_) => Kind::Resolve,
+            ConnectError::Prohibited(_) => Kind::ProhibitedAddress,
+            ConnectError::Refused(_) => Kind::Refused,
+            ConnectError::Tls(_) => Kind::Tls,
+            ConnectError::TimedOut => Kind::ConnectTimeout,
+        };
+        Self::new(kind, error.to_string())
+    }
+
     /// Names the upstream it is about.
     #[must_use]
     pub fn at(mut self, upstream: &Arc<str>) -> Self {
@@ -213,6 +233,11 @@ impl Failure {
     /// What kind it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What happened and what to do, in words.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Tells the operator: what the application did wrong in passing, everything else as a warning.
@@ -273,12 +298,14 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 27] = [
+    const KINDS: [Kind; 30] = [
         Kind::Full,
         Kind::Malformed,
         Kind::AmbiguousPath,
         Kind::NoSubject,
         Kind::ForeignPage,
+        Kind::Unlisted,
+        Kind::ProhibitedAddress,
         Kind::NoRoute,
         Kind::BodyTooSlow,
         Kind::Expectation,
@@ -288,6 +315,7 @@ mod tests {
         Kind::Panic,
         Kind::NotImplemented,
         Kind::Version,
+        Kind::Loop,
         Kind::Resolve,
         Kind::Refused,
         Kind::Tls,

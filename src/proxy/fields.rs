@@ -110,7 +110,7 @@ fn request_fields(
             fields.append(name.clone(), value.clone());
         }
     }
-    fields.append(header::VIA, HeaderValue::from_static(via(app.version)));
+    fields.append(header::VIA, settings.via.of(app.version).clone());
     if wants_trailers(&app.headers) {
         // Issued anew for this hop (RFC 9110 section 10.1.4); on HTTP/2 the client leaves Connection behind.
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -124,15 +124,6 @@ fn request_fields(
     }
     set_credential(route, &mut fields, app, token);
     fields
-}
-
-/// The version in which the application spoke to us (RFC 9110 section 7.6.3).
-fn via(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0 bearward",
-        Version::HTTP_2 => "2.0 bearward",
-        _ => "1.1 bearward",
-    }
 }
 
 /// The Host of the application's request; in an absolute target, the authority (RFC 9112 section 3.2.2).

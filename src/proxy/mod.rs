@@ -10,6 +10,7 @@ pub mod failure;
 mod fields;
 mod hops;
 mod kept;
+pub mod origins;
 pub mod rejection;
 pub mod replay;
 mod room;
@@ -17,13 +18,16 @@ pub mod routes;
 mod sending;
 mod stall;
 mod upgrade;
+pub mod via;
 
 pub use body::ResponseBody;
 pub use exchange::{Worker, exchange};
 pub use failure::{Failure, Kind};
 pub use kept::Budget;
+pub use origins::{Found, Origins, Others, Place};
 pub use room::Room;
 pub use routes::{Entry, Route, RouteTable, Row, Settings};
+pub use via::Via;
 
 #[cfg(test)]
 mod tests;

@@ -5,19 +5,20 @@
 
 use std::{borrow::Cow, fmt, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header, request, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header, request, uri::PathAndQuery};
 
 use super::{
     complaints::Complaints,
     failure::{Failure, Kind},
     rejection::Rule,
     replay::RequestBody,
+    via::Via,
 };
 use crate::{
     telemetry::UpstreamMetrics,
     token::{Supply, TokenSource},
     upstream::{
-        Endpoint,
+        Endpoint, Origin,
         client::{Client, Limits},
     },
 };
@@ -54,6 +55,8 @@ pub struct Settings {
     pub tunnel_idle_timeout: Option<Duration>,
     /// Which connections are kept.
     pub connections: Limits,
+    /// How we name ourselves on what goes on.
+    pub via: Via,
 }
 
 /// One upstream as one worker sees it.
@@ -73,6 +76,8 @@ pub enum Entry {
     One(Rc<Route>),
     /// The gateway.
     Table(Rc<RouteTable>),
+    /// A route that the forward proxy found: the target goes on as it came, whatever the base.
+    Forward(Rc<Route>),
 }
 
 /// The gateway's upstreams, by Host and path prefix.
@@ -104,6 +109,21 @@ impl Route {
         let host = HeaderValue::try_from(endpoint.origin().authority())?;
         let client = Client::new(endpoint, settings.connections);
         Ok(Rc::new(Self { settings, supply, client, metrics, host, complaints: Complaints::default() }))
+    }
+
+    /// Where it leads.
+    pub fn origin(&self) -> &Origin {
+        self.client.endpoint().origin()
+    }
+
+    /// How we name ourselves on an answer that was received in `version`.
+    pub fn via(&self, version: Version) -> &HeaderValue {
+        self.settings.via.of(version)
+    }
+
+    /// The path in front of every request's that comes in elsewhere than through the forward proxy.
+    pub fn base(&self) -> &str {
+        &self.settings.base
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -190,16 +210,25 @@ impl Entry {
             .uri
             .path_and_query()
             .ok_or_else(|| Failure::new(Kind::Malformed, "the request target has no path"))?;
-        let (route, prefix) = match self {
-            Self::One(route) => (route, 0),
-            Self::Table(table) => table.find(host_of(head), whole.path())?,
+        let (route, prefix, base) = match self {
+            Self::One(route) => (route, 0, route.base()),
+            Self::Table(table) => {
+                let (route, prefix) = table.find(host_of(head), whole.path())?;
+                (route, prefix, route.base())
+            }
+            Self::Forward(route) => (route, 0, ""),
         };
+        if route.settings.via.is_in(&head.headers) {
+            let detail = "this request has come through here before: where it goes leads back to this bearward (`url`, or an \
+                          outer proxy)";
+            return Err(Failure::new(Kind::Loop, detail).at(&route.settings.name));
+        }
         if prefix > 0 && is_ambiguous(whole.path()) {
             let detail = "on a path prefix, paths with dot segments, backslashes, semicolons or an encoded \
                           dot, slash or backslash are refused";
             return Err(Failure::new(Kind::AmbiguousPath, detail).at(&route.settings.name));
         }
-        let target = join(&route.settings.base, whole, prefix)
+        let target = join(base, whole, prefix)
             .map_err(|_| Failure::new(Kind::Malformed, "the request target is too long"))?;
         Ok((route, target))
     }
@@ -248,12 +277,12 @@ fn host_of(head: &request::Parts) -> &str {
 }
 
 /// Whole segments: `/shop` is a prefix of `/shop` and `/shop/x`, not of `/shopping`.
-fn has_prefix(path: &str, prefix: &str) -> bool {
+pub(super) fn has_prefix(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether two readers could see two paths: what is normalized after the prefix was chosen leaves the prefix.
-fn is_ambiguous(path: &str) -> bool {
+pub(super) fn is_ambiguous(path: &str) -> bool {
     let bytes = path.as_bytes();
     let encoded = bytes.windows(3).any(|three| {
         three[0] == b'%'

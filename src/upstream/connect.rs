@@ -14,7 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_rustls::TlsConnector;
 
-use super::{Origin, tls};
+use super::{Guard, Origin, tls};
 use crate::wire::Stream;
 
 /// How long one address may be silent before the next is tried beside it (RFC 8305 section 5).
@@ -41,6 +41,7 @@ pub struct Endpoint {
     tls: Option<tls::Handshake>,
     protocol: Protocol,
     connect_timeout: Duration,
+    guard: Option<Guard>,
 }
 
 /// An open connection on which nothing has been sent yet.
@@ -57,6 +58,8 @@ pub struct Connection {
 pub enum ConnectError {
     /// The name does not resolve.
     Resolve(io::Error),
+    /// The address may not be connected to: nobody configured this destination.
+    Prohibited(IpAddr),
     /// TCP failed.
     Refused(io::Error),
     /// TLS failed: an untrusted or wrong certificate, or no TLS there.
@@ -76,8 +79,31 @@ impl Endpoint {
         protocol: Protocol,
         connect_timeout: Duration,
     ) -> Result<Arc<Self>, tls::SettingsError> {
+        Self::made(origin, tls, protocol, connect_timeout, None)
+    }
+
+    /// The same for an origin that nobody configured: no address is connected to that `guard` does not permit.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn guarded(
+        origin: Origin,
+        tls: &tls::Settings,
+        connect_timeout: Duration,
+        guard: Guard,
+    ) -> Result<Arc<Self>, tls::SettingsError> {
+        Self::made(origin, tls, Protocol::Auto, connect_timeout, Some(guard))
+    }
+
+    fn made(
+        origin: Origin,
+        tls: &tls::Settings,
+        protocol: Protocol,
+        connect_timeout: Duration,
+        guard: Option<Guard>,
+    ) -> Result<Arc<Self>, tls::SettingsError> {
         let tls = if origin.is_https() { Some(tls.handshake(&origin, protocol)?) } else { None };
-        Ok(Arc::new(Self { origin, tls, protocol, connect_timeout }))
+        Ok(Arc::new(Self { origin, tls, protocol, connect_timeout, guard }))
     }
 
     /// The origin.
@@ -117,8 +143,7 @@ impl Endpoint {
     }
 
     async fn connect_unhurried(&self, protocol: Protocol) -> Result<Connection, ConnectError> {
-        let addresses = resolve(&self.origin).await.map_err(ConnectError::Resolve)?;
-        let stream = first_of(interleaved(addresses)).await?;
+        let stream = reach(&self.origin, self.guard.as_ref()).await?;
         let Some(tls) = &self.tls else {
             return Ok(Connection { io: Stream::Tcp(stream), http2: protocol == Protocol::Http2 });
         };
@@ -136,6 +161,40 @@ impl Endpoint {
             return Err(ConnectError::Tls(problem));
         }
         Ok(Connection { io: Stream::Connected(Box::new(stream)), http2 })
+    }
+}
+
+/// A connection to host and port of `origin`, whatever its scheme, for octets that are none of our business: at most within
+/// `connect_timeout`, and to no address that `guard` does not permit.
+///
+/// # Errors
+/// The name does not resolve, no address is permitted, or none could be reached in time.
+pub async fn dial_guarded(
+    origin: &Origin,
+    guard: &Guard,
+    connect_timeout: Duration,
+) -> Result<Stream, ConnectError> {
+    let reached = tokio::time::timeout(connect_timeout, reach(origin, Some(guard))).await;
+    reached.map_err(|_| ConnectError::TimedOut)?.map(Stream::Tcp)
+}
+
+/// A connection to one of the origin's addresses.
+async fn reach(origin: &Origin, guard: Option<&Guard>) -> Result<TcpStream, ConnectError> {
+    let addresses = resolve(origin).await.map_err(ConnectError::Resolve)?;
+    let addresses = match guard {
+        Some(guard) => permitted(addresses, guard)?,
+        None => addresses,
+    };
+    first_of(interleaved(addresses)).await
+}
+
+/// What of `addresses` may be connected to. What is judged here is what is connected to: nothing is resolved again.
+fn permitted(addresses: Vec<SocketAddr>, guard: &Guard) -> Result<Vec<SocketAddr>, ConnectError> {
+    let (permitted, prohibited): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| guard.permits(address.ip()));
+    match prohibited.first() {
+        Some(address) if permitted.is_empty() => Err(ConnectError::Prohibited(address.ip())),
+        _ => Ok(permitted),
     }
 }
 
@@ -218,6 +277,11 @@ impl fmt::Display for ConnectError {
                     "the host's name does not resolve ({problem}): check the URL and this machine's DNS"
                 )
             }
+            Self::Prohibited(address) => write!(
+                f,
+                "the address {address} is one of this machine, a private network or a metadata service, and no upstream is \
+                 configured there: make it one, or name its network in allow_addresses"
+            ),
             Self::Refused(problem) => {
                 write!(f, "no TCP connection ({problem}): check the URL's port, and firewalls")
             }
@@ -231,7 +295,7 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Resolve(problem) | Self::Refused(problem) | Self::Tls(problem) => Some(problem),
-            Self::TimedOut => None,
+            Self::Prohibited(_) | Self::TimedOut => None,
         }
     }
 }
@@ -392,6 +456,42 @@ mod tests {
         assert_eq!(first_of(vec![closed, closed, open]).await.unwrap().peer_addr().unwrap(), open);
         assert!(matches!(first_of(vec![closed, closed]).await, Err(ConnectError::Refused(_))));
         assert!(matches!(first_of(Vec::new()).await, Err(ConnectError::Resolve(_))));
+    }
+
+    #[tokio::test]
+    async fn r012_no_name_and_no_spelling_leads_to_an_address_that_is_not_permitted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let loopback = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        for host in [
+            "localhost",
+            "a.localhost",
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "[::ffff:127.0.0.1]",
+        ] {
+            let origin = Origin::of(&format!("http://{host}:{port}").parse().unwrap()).unwrap();
+            let refused = dial_guarded(&origin, &Guard::default(), PATIENCE).await.unwrap_err();
+            assert!(matches!(refused, ConnectError::Prohibited(_)), "{host}: {refused}");
+            let settings = tls::Settings::default();
+            let endpoint = Endpoint::guarded(origin.clone(), &settings, PATIENCE, Guard::default()).unwrap();
+            let refused = endpoint.connect().await.unwrap_err();
+            assert!(refused.to_string().contains("allow_addresses"), "{host}: {refused}");
+            dial_guarded(&origin, &loopback, PATIENCE)
+                .await
+                .unwrap_or_else(|error| panic!("{host}: {error}"));
+        }
+    }
+
+    #[test]
+    fn r012_of_several_addresses_only_the_permitted_are_tried() {
+        let addresses: Vec<SocketAddr> =
+            ["10.0.0.1:1", "8.8.8.8:1", "[::1]:1"].iter().map(|one| one.parse().unwrap()).collect();
+        let kept = permitted(addresses, &Guard::default()).unwrap();
+        assert_eq!(kept, ["8.8.8.8:1".parse().unwrap()]);
+        assert!(permitted(Vec::new(), &Guard::default()).unwrap().is_empty());
     }
 
     #[test]

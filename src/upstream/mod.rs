@@ -6,6 +6,7 @@ mod answer;
 pub mod client;
 pub mod connect;
 mod doubt;
+pub mod guard;
 mod http1;
 pub mod once;
 pub mod origin;
@@ -17,4 +18,5 @@ pub mod tls;
 mod tunnelling;
 
 pub use connect::{ConnectError, Connection, Endpoint, Protocol};
+pub use guard::Guard;
 pub use origin::Origin;

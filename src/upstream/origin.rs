@@ -22,7 +22,14 @@ impl Origin {
             Some(_) => return Err("the scheme must be https or http"),
             None => return Err("a whole URL is needed, with https:// in front"),
         };
-        let authority = url.authority().ok_or("a host is needed")?;
+        Self::at(https, url.authority().ok_or("a host is needed")?)
+    }
+
+    /// The origin of that scheme at `authority`; the default port is filled in.
+    ///
+    /// # Errors
+    /// User information in it, no host, or a port that is none.
+    pub fn at(https: bool, authority: &http::uri::Authority) -> Result<Self, &'static str> {
         if authority.as_str().contains('@') {
             return Err("user information does not belong in the URL");
         }
@@ -36,6 +43,18 @@ impl Origin {
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("the port must be 1 to 65535")?,
         };
         Ok(Self { https, host: authority.host().to_ascii_lowercase(), port })
+    }
+
+    /// The same host and port under the other scheme.
+    #[must_use]
+    pub fn with_scheme(self, https: bool) -> Self {
+        Self { https, ..self }
+    }
+
+    /// The same without the dot of the root at the end of its host; none where there is none.
+    pub fn without_last_dot(&self) -> Option<Self> {
+        let host = self.host.strip_suffix('.')?.to_owned();
+        Some(Self { host, ..self.clone() })
     }
 
     /// Whether TLS is spoken.
@@ -68,6 +87,17 @@ impl Origin {
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+}
+
+impl From<std::net::SocketAddr> for Origin {
+    /// What is spoken at an address, over plain HTTP.
+    fn from(address: std::net::SocketAddr) -> Self {
+        let host = match address.ip() {
+            std::net::IpAddr::V4(address) => address.to_string(),
+            std::net::IpAddr::V6(address) => format!("[{address}]"),
+        };
+        Self { https: false, host, port: address.port() }
     }
 }
 

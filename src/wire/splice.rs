@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -21,6 +22,8 @@ use super::Stream;
 const BUFFER: usize = 16 << 10;
 /// How long one side may be silent after the other has ended: who will never be answered must not be kept for ever.
 const HALF_CLOSED_IDLE: Duration = Duration::from_secs(300);
+/// How long a tunnel may be silent when it shall end: most have a rest now and then, at which nothing is lost.
+const DRAINING_IDLE: Duration = Duration::from_secs(5);
 /// How long a silent side is believed before TCP asks whether it still lives, and how often then.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -50,6 +53,16 @@ pub enum End {
 /// Carries octets between two streams, and each side's end to the other, until both have ended, one fails, or nothing
 /// passed either way for `idle`; for five minutes at most where one has ended. Then both are closed.
 pub async fn splice(one: Stream, other: Stream, idle: Option<Duration>) -> Spliced {
+    splice_until(one, other, idle, std::future::pending()).await
+}
+
+/// The same; once `drain` is over, only until nothing has passed for some seconds.
+pub async fn splice_until(
+    one: Stream,
+    other: Stream,
+    idle: Option<Duration>,
+    drain: impl Future<Output = ()>,
+) -> Spliced {
     for tcp in [one.tcp(), other.tcp()].into_iter().flatten() {
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
         // Where the system has none, silence is believed for longer.
@@ -58,9 +71,16 @@ pub async fn splice(one: Stream, other: Stream, idle: Option<Duration>) -> Splic
     let mut tunnel =
         Tunnel { one, other, there: Way::default(), back: Way::default(), idle, moved: Instant::now() };
     let mut timer = None;
-    let end = std::future::poll_fn(|cx| match tunnel.poll(cx) {
-        Poll::Ready(end) => Poll::Ready(end),
-        Poll::Pending => tunnel.poll_idle(&mut timer, cx),
+    let mut drain = std::pin::pin!(drain.fuse());
+    let end = std::future::poll_fn(|cx| {
+        if drain.as_mut().poll(cx).is_ready() {
+            let quiet = tunnel.idle.map_or(DRAINING_IDLE, |idle| idle.min(DRAINING_IDLE));
+            tunnel.idle = Some(quiet);
+        }
+        match tunnel.poll(cx) {
+            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Pending => tunnel.poll_idle(&mut timer, cx),
+        }
     })
     .await;
     if let End::Broken(error) = &end {

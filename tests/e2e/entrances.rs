@@ -85,10 +85,7 @@ async fn r013_on_a_port_of_its_own_path_and_query_arrive_octet_for_octet() {
     }
     let answer = exchange(port, raw::get("/orders", "localhost", "X-Order: 7\r\n")).await;
     let fields = echo(&answer)["fields"].to_string();
-    assert!(
-        fields.contains(r#"["x-order","7"]"#) && fields.contains(r#"["via","1.1 bearward"]"#),
-        "{fields}"
-    );
+    assert!(fields.contains(r#"["x-order","7"]"#) && fields.contains(r#"["via","1.1 bearward-"#), "{fields}");
     let host = provider.api.address().to_string();
     assert!(fields.contains(&format!(r#"["host","{host}"]"#)), "the Host is the upstream's: {fields}");
 }

@@ -15,6 +15,7 @@ mod commands;
 mod discovery;
 mod entrances;
 mod first_request;
+mod forward;
 mod h2;
 mod h2_blocks;
 mod h2_floods;

@@ -32,7 +32,7 @@ async fn provider(ca: &Ca, offered: &[&str], seen: &Seen) -> TlsServer {
 }
 
 /// A server of that name that answers so.
-async fn served<A>(
+pub(crate) async fn served<A>(
     ca: &Ca,
     name: &str,
     offered: &[&str],
@@ -193,7 +193,7 @@ async fn r011_who_shows_a_certificate_that_is_not_trusted_gets_no_secret_and_no_
     assert_eq!(seen.lock().unwrap().len(), 0, "not one request came through");
 }
 
-fn pem(ca: &Ca) -> String {
+pub(crate) fn pem(ca: &Ca) -> String {
     use base64::{Engine, prelude::BASE64_STANDARD};
     let octets = BASE64_STANDARD.encode(ca.root());
     format!("-----BEGIN CERTIFICATE-----\n{octets}\n-----END CERTIFICATE-----\n")

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::{Config, PRESETS, schema};
+use crate::{
+    ca::{Authority, Files, Hosts, Overwrite},
+    clock::Clock,
+    config::{Config, PRESETS, schema},
+};
 
 const EXAMPLE: &str = include_str!("../../../config.example.toml");
 const SCHEMA: &str = include_str!("../../../schema/bearward.schema.json");
@@ -18,12 +22,20 @@ fn load_example(folder: &Path) -> Result<crate::config::Loaded, crate::config::P
         write(&format!("{name}.pem"), &made.cert.pem());
         write(&format!("{name}.key"), &made.signing_key.serialize_pem());
     }
+    authority(folder);
     write("password", "from a file\n");
     write("token", "from-a-file\n");
     let env = |name: &str| {
         EXAMPLE.contains(&format!("env = \"{name}\"")).then(|| "from-the-environment".to_owned())
     };
     Config::parse_with(EXAMPLE, folder.join("bearward.toml").to_str().unwrap(), &env)
+}
+
+/// A local CA in a folder, and how `ca` names it.
+fn authority(folder: &Path) -> String {
+    let files = Files { certificate: folder.join("local-ca.pem"), key: folder.join("local-ca.key") };
+    Authority::make(&files, &Hosts::any(), Overwrite::Never, &Clock::system()).unwrap();
+    format!("{{ certificate = {:?}, key = {:?} }}", files.certificate, files.key)
 }
 
 #[test]
@@ -85,7 +97,6 @@ fn the_schema_knows_what_the_reader_knows() {
     let known: Vec<_> =
         crate::oauth::client_auth::METHODS.iter().map(|(name, _)| Value::from(*name)).collect();
     assert_eq!(*methods, known);
-    assert!(schema["properties"].get("proxy").is_none(), "a later version's key is no key of this one");
 }
 
 /// Every key outside of tokens (whose grants are asked what they read) with a value that is not its default.
@@ -106,6 +117,13 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("gateway", "allow_origins", "[\"https://a.example\"]"),
     ("gateway", "expose", "true"),
     ("gateway", "listen_tls", SHOWN),
+    ("proxy", "listen", "\"127.0.0.1:2\""),
+    ("proxy", "unmatched", "\"deny\""),
+    ("proxy", "ca", "CA"),
+    ("proxy", "allow_addresses", "[\"10.0.0.0/8\"]"),
+    ("proxy", "allow_origins", "[\"https://a.example\"]"),
+    ("proxy", "expose", "true"),
+    ("proxy", "listen_tls", SHOWN),
     ("store", "kind", "\"memory\""),
     ("store", "path", "\"/tmp/other\""),
     ("limits", "http2_streams", "7"),
@@ -155,16 +173,18 @@ const PERMISSIONS: &[&str] = &["expose", "allow_cleartext"];
 
 #[test]
 fn every_key_has_an_effect() {
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ca, other) = (authority(folder.path()), authority(other.path()));
     let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
     std::fs::write(folder.path().join("c.pem"), made.cert.pem()).unwrap();
     std::fs::write(folder.path().join("k.pem"), made.signing_key.serialize_pem()).unwrap();
     let shown = |table: &str, key: &str, value: &str| {
-        let mut file: toml::Table = toml::from_str(
+        let mut file: toml::Table = toml::from_str(&format!(
             "[tokens.t]\ngrant_type = \"static\"\naccess_token = \"x\"\n[admin]\nlisten = \"127.0.0.1:0\"\n
-             [gateway]\nlisten = \"127.0.0.1:0\"\n[store]\n[log]\n[limits]\n[upstreams.a]\nurl = \"https://a.example\"\nlisten = \"127.0.0.1:0\"\n",
-        )
+             [proxy]\nlisten = \"127.0.0.1:0\"\nunmatched = \"tunnel\"\nca = {ca}\n[gateway]\nlisten = \"127.0.0.1:0\"\n[store]\n[log]\n[limits]\n[upstreams.a]\nurl = \"https://a.example\"\nlisten = \"127.0.0.1:0\"\n",
+        ))
         .unwrap();
+        let value = if value == "CA" { &other } else { value };
         let setting: toml::Table =
             toml::from_str(&format!("{key} = {value}").replace("FOLDER", folder.path().to_str().unwrap()))
                 .unwrap();
@@ -186,6 +206,7 @@ fn every_key_has_an_effect() {
         ("admin", "/properties/admin"),
         ("store", "/properties/store"),
         ("gateway", "/properties/gateway"),
+        ("proxy", "/properties/proxy"),
         ("limits", "/properties/limits"),
         ("upstreams.a", "/properties/upstreams/additionalProperties"),
     ] {

@@ -15,27 +15,35 @@ use crate::{
     upstream::Origin,
 };
 
-/// The listener of `[admin]` or `[gateway]`, where the table is there.
+/// The listener of `[admin]`, `[gateway]` or `[proxy]`, where the table is there.
 pub(super) fn own(reader: &mut Reader<'_>, file: &Table, name: &str) -> Option<Listener> {
     let table = file.table(name)?;
     if !table.has("listen") {
         missing(reader, table, "listen", "add for example listen = \"127.0.0.1:8080\"");
     }
-    listener(reader, table)
+    listener(reader, table, GUARDS)
 }
 
-/// A table's listener. `None` where it has none, or a problem was reported.
-pub(super) fn listener(reader: &mut Reader<'_>, table: &Table) -> Option<Listener> {
+/// What guards a listener.
+const GUARDS: &[&str] = &["allow_hosts", "allow_origins", "expose", "listen_tls"];
+/// The same where pages may also come in elsewhere.
+const GUARDS_OF_THE_PORT: &[&str] = &["allow_hosts", "expose", "listen_tls"];
+
+/// An upstream's own listener. `None` where it has none, or a problem was reported.
+pub(super) fn of_upstream(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Listener> {
+    listener(reader, table, if file.has("proxy") { GUARDS_OF_THE_PORT } else { GUARDS })
+}
+
+/// A table's listener; without one, `guards` have nothing to guard. `None` where it has none, or a problem was reported.
+fn listener(reader: &mut Reader<'_>, table: &Table, guards: &[&str]) -> Option<Listener> {
+    if !table.has("listen") {
+        alone(reader, table, guards);
+        return None;
+    }
     let hosts: Vec<_> =
         table.texts("allow_hosts").iter().map(|host| host_name(reader, table, "allow_hosts", host)).collect();
-    let origins: Vec<_> =
-        table.texts("allow_origins").iter().map(|written| origin(reader, table, written)).collect();
-    let Some(Value::Listen(address)) = table.value("listen") else {
-        if !table.has("listen") {
-            alone(reader, table);
-        }
-        return None;
-    };
+    let origins = origins(reader, table);
+    let Some(Value::Listen(address)) = table.value("listen") else { return None };
     let exposed = matches!(address, Listen::Tcp(address) if !address.ip().is_loopback());
     if exposed && !table.flag("expose") {
         let title = format!("`listen` in [{}] reaches beyond this machine", table.name);
@@ -47,14 +55,21 @@ pub(super) fn listener(reader: &mut Reader<'_>, table: &Table) -> Option<Listene
     Some(Listener {
         address: address.clone(),
         allow_hosts: hosts.into_iter().collect::<Option<_>>()?,
-        allow_origins: origins.into_iter().collect::<Option<_>>()?,
+        allow_origins: origins?,
         tls: tls?,
     })
 }
 
-/// What is said of a listener that is not there.
-fn alone(reader: &mut Reader<'_>, table: &Table) {
-    for key in ["allow_hosts", "allow_origins", "expose", "listen_tls"] {
+/// `allow_origins`; `None` where a problem was reported.
+pub(super) fn origins(reader: &mut Reader<'_>, table: &Table) -> Option<Vec<String>> {
+    let origins: Vec<_> =
+        table.texts("allow_origins").iter().map(|written| origin(reader, table, written)).collect();
+    origins.into_iter().collect()
+}
+
+/// Guards of a listener that is not there guard nothing.
+fn alone(reader: &mut Reader<'_>, table: &Table, guards: &[&str]) {
+    for key in guards {
         let Some(entry) = table.entry(key) else { continue };
         if table.flag(key) || !table.texts(key).is_empty() || table.table(key).is_some() {
             let title = format!("`{key}` means nothing in [{}] without `listen`", table.name);
@@ -87,7 +102,7 @@ fn origin(reader: &mut Reader<'_>, table: &Table, written: &str) -> Option<Strin
 
 /// No two listeners of the file may have one address.
 pub(super) fn distinct(reader: &mut Reader<'_>, file: &Table) {
-    let own = ["admin", "gateway"].iter().filter_map(|name| file.table(name));
+    let own = ["admin", "gateway", "proxy"].iter().filter_map(|name| file.table(name));
     let tables = own.chain(file.named("upstreams").iter().map(|(_, table)| table));
     let mut tables: Vec<_> = tables.collect();
     tables.sort_by_key(|table| table.at("listen").start);

@@ -3,16 +3,18 @@
 //! Knows the meaning of tables. Does not know TOML or formats of single values: those are right already.
 
 mod listeners;
+mod proxy;
 mod tls;
 mod token_keys;
 mod tokens;
 mod upstreams;
 mod url;
 
-use std::{num::NonZeroUsize, ops::Range, path::PathBuf, sync::Arc};
+use std::{num::NonZeroUsize, ops::Range, sync::Arc};
 
 use super::{
     Config, Limits, Log, LogFormat, Store,
+    load::state_folder,
     problems::Problem,
     reader::{Reader, Table},
     source::is_name,
@@ -37,6 +39,7 @@ pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
     let gateway = listeners::own(reader, file, "gateway");
     let tokens = tokens::all(reader, file, &store);
     let upstreams = upstreams::all(reader, file);
+    let proxy = proxy::proxy(reader, file, upstreams.as_ref());
     listeners::distinct(reader, file);
     let workers = usize::try_from(file.number("workers").unwrap_or(1)).ok()?;
     Some(Config {
@@ -45,6 +48,7 @@ pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
         admin,
         store,
         gateway,
+        proxy,
         tokens: tokens?,
         upstreams: upstreams?,
         limits,
@@ -71,12 +75,7 @@ fn store(reader: &mut Reader<'_>, table: Option<&Table>) -> Store {
         }
         return Store::Memory;
     }
-    let state = |name: &str| (reader.env)(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
-    let folder = || {
-        let home = state("XDG_STATE_HOME").or_else(|| Some(state("HOME")?.join(".local/state")));
-        home.unwrap_or_else(|| "/var/lib".into()).join("bearward")
-    };
-    Store::File(written.cloned().unwrap_or_else(folder))
+    Store::File(written.cloned().unwrap_or_else(|| state_folder(reader.env)))
 }
 
 fn limits(table: Option<&Table>) -> Limits {

@@ -64,7 +64,12 @@ pub(super) fn all(reader: &mut Reader<'_>, file: &Table) -> Option<BTreeMap<Arc<
 fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream> {
     let destination = destination(reader, table);
     let token = token(reader, file, table);
-    let listen = listeners::listener(reader, table);
+    let listen = listeners::of_upstream(reader, file, table);
+    let allow_origins = match &listen {
+        Some(listener) => Some(listener.allow_origins.clone()),
+        None if table.has("listen") => None,
+        None => listeners::origins(reader, table),
+    };
     let path = table.text("path").map(|path| prefix(reader, table, path));
     let host = table.text("host").map(|host| listeners::host_name(reader, table, "host", host));
     let headers = headers(reader, table);
@@ -82,6 +87,7 @@ fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream>
         base,
         token: token?,
         listen,
+        allow_origins: allow_origins?,
         path: path.flatten(),
         host: host.flatten(),
         headers,
@@ -191,9 +197,10 @@ fn ways_in(reader: &mut Reader<'_>, file: &Table, table: &Table) {
             }
         }
     }
-    if !["listen", "path", "host"].iter().any(|key| table.has(key)) {
+    if !["listen", "path", "host"].iter().any(|key| table.has(key)) && !file.has("proxy") {
         let problem = Problem::error(format!("no way in reaches [{}]", table.name));
-        let fix = format!("add listen = \"127.0.0.1:8101\", or path = \"/{name}\" and a [gateway]");
+        let fix =
+            format!("add listen = \"127.0.0.1:8101\", or path = \"/{name}\" and a [gateway], or a [proxy]");
         reader.report(problem.fix(fix), table.at.clone(), "");
     }
 }

@@ -38,7 +38,7 @@ fn r061_r062_r073_fields_pass_in_order_and_hop_by_hop_ones_do_not() {
         {
             assert!(!lower.contains(gone), "{gone} passed: {head}");
         }
-        assert!(lower.contains("\r\nvia: 1.1 bearward\r\n"), "r064: {head}");
+        assert!(lower.contains("\r\nvia: 1.1 bearward-"), "r064: {head}");
         let order = ["X-One: 1\r\n", "X-One: 3\r\n", "x-TWO: 2\r\n", "Accept-Encoding: gzip, br\r\n"];
         let at: Vec<_> =
             order.iter().map(|line| head.find(line).unwrap_or_else(|| panic!("{line}: {head}"))).collect();

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     demo::simulator::strict::{Checker, Tally},
     ingress::{connection, http2},
-    proxy::{Budget, Entry, Room, Route, Settings, Worker, exchange, rejection::Rule},
+    proxy::{Budget, Entry, Room, Route, Settings, Via, Worker, exchange, rejection::Rule},
     telemetry::Metrics,
     token::Supply,
     upstream::{Endpoint, Origin as Place, Protocol, client::Limits, tls},
@@ -233,6 +233,7 @@ pub fn settings() -> Settings {
             idle_timeout: Duration::from_secs(10),
             greatest_age: Duration::from_secs(60),
         },
+        via: Via::new(),
     }
 }
 

@@ -1,0 +1,119 @@
+//! `[proxy]`: the forward proxy, whom it lets ask, where it may lead, and the CA that opens TLS.
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
+
+use ipnet::IpNet;
+
+use super::{listeners, missing};
+use crate::{
+    ca::{Age, Authority, Files},
+    clock::Clock,
+    config::{
+        Proxy, Upstream,
+        load::default_authority,
+        problems::Problem,
+        reader::{Reader, Table},
+    },
+};
+
+/// The forward proxy, where the table is there. `upstreams`: where none of them is wrong.
+pub(super) fn proxy(
+    reader: &mut Reader<'_>,
+    file: &Table,
+    upstreams: Option<&BTreeMap<Arc<str>, Upstream>>,
+) -> Option<Proxy> {
+    let listener = listeners::own(reader, file, "proxy");
+    let table = file.table("proxy")?;
+    let tunnel = table.text("unmatched") == Some("tunnel");
+    let networks = networks(reader, table, tunnel);
+    let opened = authority(reader, table, upstreams);
+    let (authority, certificate) = opened?.unzip();
+    Some(Proxy { listener: listener?, tunnel, networks: networks?, authority, certificate })
+}
+
+fn networks(reader: &mut Reader<'_>, table: &Table, tunnel: bool) -> Option<Vec<IpNet>> {
+    let written = table.texts("allow_addresses");
+    if !written.is_empty() && !tunnel && table.text("unmatched").is_some() == table.has("unmatched") {
+        let problem = Problem::error("`allow_addresses` means nothing where everything unmatched is refused");
+        let fix = "set unmatched = \"tunnel\", or remove it: an upstream's own address is always allowed";
+        reader.report(problem.fix(fix), table.at("allow_addresses"), "");
+    }
+    let networks = written.iter().map(|text| {
+        let network = text.parse::<IpNet>().ok().map(|network| network.trunc());
+        network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    });
+    let networks: Option<Vec<_>> = networks.collect();
+    if networks.is_none() {
+        let problem =
+            Problem::error("`allow_addresses` takes networks: an address and the length of its prefix");
+        reader.report(
+            problem.fix("for example [\"10.0.0.0/8\", \"fd12:3456::/32\"]"),
+            table.at("allow_addresses"),
+            "",
+        );
+    }
+    networks
+}
+
+/// The CA; not needed where no https upstream is there.
+#[expect(clippy::option_option, reason = "absent, wrong and right are three things")]
+fn authority(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    upstreams: Option<&BTreeMap<Arc<str>, Upstream>>,
+) -> Option<Option<(Arc<Authority>, PathBuf)>> {
+    let hosts: Vec<&str> = upstreams
+        .into_iter()
+        .flat_map(BTreeMap::values)
+        .filter_map(|upstream| upstream.origin.is_https().then(|| upstream.origin.host()))
+        .collect();
+    let (files, at) = match table.table("ca") {
+        Some(ca) => {
+            for key in ["certificate", "key"] {
+                if !ca.has(key) {
+                    missing(
+                        reader,
+                        ca,
+                        key,
+                        "name the PEM files of both, or remove `ca` and run `bearward ca init`",
+                    );
+                }
+            }
+            let (certificate, key) = (ca.path("certificate")?.clone(), ca.path("key")?.clone());
+            (Files { certificate, key }, table.at("ca"))
+        }
+        None if table.has("ca") => return None,
+        None if hosts.is_empty() => return Some(None),
+        None => (default_authority(reader.env), table.at.clone()),
+    };
+    let authority = match Authority::open(&files, &Clock::system()) {
+        Ok(authority) => authority,
+        Err(error) if error.is_missing() => {
+            let title = format!(
+                "[proxy] opens the TLS of https upstreams, and there is no local CA: {} or {} is not there",
+                files.certificate.display(),
+                files.key.display()
+            );
+            let fix = "run `bearward ca init`, and let the applications trust what `bearward ca show` prints";
+            reader.report(Problem::error(title).fix(fix), at, "");
+            return None;
+        }
+        Err(error) => {
+            reader.report(Problem::error(error.to_string()), at, "");
+            return None;
+        }
+    };
+    reader.files.extend([files.certificate.clone(), files.key]);
+    if authority.age() == Age::EndsSoon {
+        let problem = Problem::warning("the local CA ends within 30 days");
+        let fix = "make another with `bearward ca init --force`, and let the applications trust it";
+        reader.report(problem.fix(fix), at.clone(), "");
+    }
+    for host in hosts {
+        if let Err(error) = authority.server_config(host) {
+            let title = format!("the TLS of {host} cannot be opened: {error}");
+            reader.report(Problem::warning(title), at.clone(), "");
+        }
+    }
+    Some(Some((Arc::new(authority), files.certificate)))
+}

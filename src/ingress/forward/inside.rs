@@ -1,0 +1,282 @@
+//! What is inside a tunnel to an upstream: TLS is opened with a leaf certificate, and the requests in it are answered like others.
+//!
+//! Knows that SNI, the tunnel's destination and each request's Host must agree (RFC 6066 section 3), and that what turns out to be for
+//! nobody we know is tunnelled or refused. Does not know certificates (`ca`) or requests.
+
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+
+use http::{Response, uri::Authority};
+use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Forward,
+    opening::{self, ACCESS_DENIED, Opening, UNRECOGNIZED_NAME},
+    tunnel,
+};
+use crate::{
+    ingress::{
+        caller::{Caller, ServerName},
+        entrance::Entrance,
+        protocol::{self, Spoken},
+    },
+    proxy::ResponseBody,
+    upstream::Origin,
+    wire::{Stream, head},
+};
+
+/// How long a connection that is to end may still say what it is.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// Where a connection was meant to go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// CONNECT named a host and a port; the scheme is what is spoken.
+    Named(Origin),
+    /// It was connected to this address and redirected to us; the name is what TLS or the first request says.
+    Redirected(SocketAddr),
+}
+
+/// Why a connection is ended without a word of HTTP.
+#[derive(Debug)]
+enum Refused {
+    /// SNI names another host than CONNECT did.
+    OtherName,
+    /// There is no certificate for it.
+    NoLeaf(String),
+    /// The application does not trust the certificate that it was shown.
+    Untrusted,
+    /// Nobody configured it, and everything else is refused.
+    Unlisted,
+    /// Neither TLS nor HTTP, where it must be one of them.
+    NotHttp,
+    /// The destination cannot be reached, or may not be.
+    Unreachable(String),
+    /// The application ended the connection, or was silent for too long.
+    Gone(io::Error),
+}
+
+/// The answer to a CONNECT to an upstream.
+pub(super) fn open(origin: Origin, caller: Caller, entrance: Rc<Entrance>) -> Response<ResponseBody> {
+    let taken = move |stream: Stream| -> futures_util::future::LocalBoxFuture<'static, ()> {
+        Box::pin(intercept_or_tunnel(stream, Destination::Named(origin), caller, entrance))
+    };
+    Response::new(ResponseBody::taken_over(Box::new(taken)))
+}
+
+/// Serves a connection to `destination` until its end. Requests for an upstream are taken out of it and answered; everything else is
+/// tunnelled or refused, as the forward proxy behind `entrance` has it. `caller`: who is at the other end of `stream`.
+pub async fn intercept_or_tunnel(
+    stream: Stream,
+    destination: Destination,
+    caller: Caller,
+    entrance: Rc<Entrance>,
+) {
+    let patience = entrance.limits().head_timeout;
+    let drained = async {
+        entrance.drain().cancelled().await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    let decided = tokio::select! {
+        biased;
+        decided = timeout(patience, decide(stream, &destination, &entrance)) => {
+            decided.unwrap_or_else(|_| Err((Refused::Gone(io::ErrorKind::TimedOut.into()), None)))
+        }
+        () = drained => return,
+    };
+    let decided = match decided {
+        Ok(decided) => decided,
+        Err((refused, stream)) => return refuse(&refused, &destination, stream).await,
+    };
+    match decided {
+        Decided::Serve(stream, tls, origin) => {
+            let (tls, spoken) = tls.unzip();
+            let caller = Rc::new(Caller { ends: caller.ends, tls, meant: Some(origin), ..Caller::default() });
+            serve(stream, spoken, caller, &entrance).await;
+        }
+        Decided::Tunnel(here, there, name, idle) => {
+            tunnel::carry(here, there, &name, idle, entrance.drain().clone()).await;
+        }
+    }
+}
+
+/// What is done with a connection.
+enum Decided {
+    /// Its requests are answered, which are all for this origin; of TLS it is known what was asked for and what is spoken.
+    Serve(Stream, Option<(ServerName, Spoken)>, Origin),
+    /// Its octets pass.
+    Tunnel(Stream, Stream, String, Option<Duration>),
+}
+
+type Decision = Result<Decided, (Refused, Option<Stream>)>;
+
+async fn decide(stream: Stream, destination: &Destination, entrance: &Entrance) -> Decision {
+    let gone = |error| (Refused::Gone(error), None);
+    let (opening, stream) = opening::look(stream).await.map_err(gone)?;
+    let door = entrance.door();
+    let Some(forward) = door.forwards() else { return Err((Refused::Unlisted, Some(stream))) };
+    match opening {
+        Opening::Tls(sni) => {
+            let Some(origin) = destination.with_name(sni.as_deref()) else {
+                return Err((Refused::OtherName, Some(stream)));
+            };
+            match forward.origins.configured(&origin) {
+                Some(origin) => open_tls(stream, sni, origin.clone(), forward).await,
+                None => tunnelled(stream, destination, &origin, forward).await,
+            }
+        }
+        Opening::Http => match destination {
+            // What nobody configured is refused, or passed on, a request at a time.
+            Destination::Named(origin) => Ok(Decided::Serve(stream, None, origin.clone().with_scheme(false))),
+            Destination::Redirected(address) => {
+                let limits = entrance.limits();
+                let limits = head::Limits { size: limits.head_size, fields: limits.head_fields };
+                let (named, stream) = opening::first_host(stream, limits).await.map_err(gone)?;
+                let named = named.and_then(|named| Origin::at(false, &named).ok());
+                let named = named.filter(|named| named.port() == address.port());
+                let configured = named.as_ref().and_then(|named| forward.origins.configured(named));
+                match configured {
+                    Some(origin) => Ok(Decided::Serve(stream, None, origin.clone())),
+                    None => {
+                        tunnelled(stream, destination, &named.unwrap_or_else(|| of(*address)), forward).await
+                    }
+                }
+            }
+        },
+        Opening::Other => match destination {
+            // A tunnel to an upstream carries HTTP.
+            Destination::Named(_) => Err((Refused::NotHttp, Some(stream))),
+            Destination::Redirected(address) => tunnelled(stream, destination, &of(*address), forward).await,
+        },
+    }
+}
+
+impl Destination {
+    /// The https origin that is meant where TLS names this host; none where that is another than was connected to.
+    fn with_name(&self, sni: Option<&str>) -> Option<Origin> {
+        match self {
+            Self::Named(origin) => {
+                let host = origin.host().strip_suffix('.').unwrap_or(origin.host());
+                sni.is_none_or(|sni| sni == host).then(|| origin.clone())
+            }
+            Self::Redirected(address) => match sni {
+                Some(name) => {
+                    let authority = Authority::try_from(format!("{name}:{}", address.port())).ok()?;
+                    Origin::at(true, &authority).ok()
+                }
+                None => Some(of(*address).with_scheme(true)),
+            },
+        }
+    }
+}
+
+/// The origin of an address that has no name.
+fn of(address: SocketAddr) -> Origin {
+    Origin::from(address)
+}
+
+async fn open_tls(stream: Stream, sni: Option<Box<str>>, origin: Origin, forward: &Forward) -> Decision {
+    let leaf = match &forward.authority {
+        Some(authority) => authority.server_config(origin.host()).map_err(|error| error.to_string()),
+        None => Err("there is no local CA: make one with `bearward ca init`".to_owned()),
+    };
+    let leaf = match leaf {
+        Ok(leaf) => leaf,
+        Err(problem) => return Err((Refused::NoLeaf(problem), Some(stream))),
+    };
+    let opened = TlsAcceptor::from(leaf).accept(stream).await;
+    let opened = opened.map_err(|error| {
+        let untrusted = is_distrust(&error);
+        (if untrusted { Refused::Untrusted } else { Refused::Gone(error) }, None)
+    })?;
+    let http2 = opened.get_ref().1.alpn_protocol() == Some(b"h2");
+    let spoken = if http2 { Spoken::Http2 } else { Spoken::Http1 };
+    Ok(Decided::Serve(Stream::Accepted(Box::new(opened)), Some((ServerName(sni), spoken)), origin))
+}
+
+/// Whether an application ended the handshake because of the certificate (RFC 8446 section 6.2).
+fn is_distrust(error: &io::Error) -> bool {
+    use rustls::AlertDescription::{BadCertificate, CertificateUnknown, UnknownCA, UnsupportedCertificate};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(
+        cause,
+        Some(rustls::Error::AlertReceived(
+            UnknownCA | BadCertificate | CertificateUnknown | UnsupportedCertificate
+        ))
+    )
+}
+
+/// On to where it was meant to go: by its name, or to the very address.
+async fn tunnelled(
+    stream: Stream,
+    destination: &Destination,
+    origin: &Origin,
+    forward: &Forward,
+) -> Decision {
+    let Some(others) = forward.origins.others() else { return Err((Refused::Unlisted, Some(stream))) };
+    let there = match destination {
+        Destination::Named(origin) => origin.clone(),
+        Destination::Redirected(address) => of(*address),
+    };
+    match tunnel::reach(&there, others.guard(), others.connect_timeout()).await {
+        Ok(there) => Ok(Decided::Tunnel(stream, there, origin.authority(), forward.tunnel_idle)),
+        Err(failure) => Err((Refused::Unreachable(failure.detail().to_owned()), Some(stream))),
+    }
+}
+
+/// Answers the requests of a stream through the door that is there when each comes. Without TLS the first octets say what is spoken.
+async fn serve(stream: Stream, spoken: Option<Spoken>, caller: Rc<Caller>, entrance: &Rc<Entrance>) {
+    let (limits, drain) = (entrance.limits(), entrance.drain());
+    let begun = match spoken {
+        Some(spoken) => Some((stream, spoken)),
+        None => protocol::chosen(stream, &limits, drain).await,
+    };
+    let Some((stream, spoken)) = begun else { return };
+    let within = entrance.clone();
+    let answer = move |request, caller: Rc<Caller>| {
+        let (door, within) = (within.door(), within.clone());
+        async move { door.answer(request, &caller, &within).await }
+    };
+    protocol::serve_stream(stream, spoken, caller, &limits, answer, drain.clone()).await;
+}
+
+/// Ends a connection to which no answer of HTTP can be given; TLS has words of its own for some of it.
+async fn refuse(why: &Refused, destination: &Destination, stream: Option<Stream>) {
+    let destination = match destination {
+        Destination::Named(origin) => origin.authority(),
+        Destination::Redirected(address) => address.to_string(),
+    };
+    let alert = match why {
+        Refused::OtherName => Some(UNRECOGNIZED_NAME),
+        Refused::NoLeaf(_) | Refused::Unlisted | Refused::Unreachable(_) => Some(ACCESS_DENIED),
+        Refused::NotHttp | Refused::Untrusted | Refused::Gone(_) => None,
+    };
+    match why {
+        Refused::OtherName => {
+            tracing::warn!(destination, "TLS asks for another host than the tunnel leads to")
+        }
+        Refused::NoLeaf(problem) => tracing::warn!(destination, problem, "its TLS cannot be opened"),
+        Refused::Untrusted => tracing::warn!(
+            destination,
+            "the application does not trust the local CA: let it trust what `bearward ca show` prints, or start it with \
+             `bearward exec`"
+        ),
+        Refused::Unlisted => {
+            tracing::debug!(destination, "no upstream is configured for it: the connection is closed")
+        }
+        Refused::NotHttp => tracing::debug!(destination, "neither TLS nor HTTP in a tunnel to an upstream"),
+        Refused::Unreachable(problem) => {
+            tracing::debug!(destination, problem, "a connection cannot be tunnelled")
+        }
+        Refused::Gone(error) => {
+            tracing::debug!(destination, %error, "a tunnel ended before its first request")
+        }
+    }
+    if let Some(mut stream) = stream {
+        if let Some(alert) = alert {
+            // Who is not there any more need not know.
+            let _ = stream.write_all(&alert).await;
+        }
+        let _ = stream.shutdown().await;
+    }
+}
