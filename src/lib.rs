@@ -21,6 +21,8 @@
 //!
 //! 1. [`ingress::accept`] takes a connection, [`ingress::connection`] reads HTTP/1.1 from it within its limits.
 //! 2. [`ingress::door`] asks [`ingress::admission`] whether it may come in (Host, Origin).
+//!    The forward proxy ([`ingress::forward`]) finds the upstream by the origin that the target names, opens a tunnel's TLS where an
+//!    upstream is meant ([`ca`]), and lets nothing else near a token.
 //! 3. [`proxy::exchange`](mod@proxy::exchange) is the spine: the route ([`proxy::routes`]), the outgoing head
 //!    (`proxy/fields.rs`), the token (a read of memory), sending ([`upstream::client`]), and the question whether the
 //!    answer rejects this very token ([`proxy::rejection`]). If so the token is replaced and the request sent once more

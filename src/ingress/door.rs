@@ -32,7 +32,7 @@ enum Behind {
     /// An upstream's own port, or the gateway: the listener is the server.
     Server(Arc<Admission>, Entry),
     /// The forward proxy: the target says who the server is.
-    Forward(Forward),
+    Forward(Box<Forward>),
 }
 
 /// What becomes of a request that may come in.
@@ -40,7 +40,7 @@ pub(super) enum Way {
     /// It is exchanged.
     On(Entry),
     /// It is answered already: a tunnel.
-    Answered(Response<ResponseBody>),
+    Answered(Box<Response<ResponseBody>>),
 }
 
 impl Door {
@@ -51,7 +51,7 @@ impl Door {
 
     /// The door of the forward proxy.
     pub fn forward(forward: Forward, worker: Worker) -> Self {
-        Self { behind: Behind::Forward(forward), worker }
+        Self { behind: Behind::Forward(Box::new(forward)), worker }
     }
 
     /// Answers a request that came from `caller` through `entrance`.
@@ -92,7 +92,7 @@ impl Door {
                 Ok(Way::On(entry)) => forwarded(&entry, exchange(&entry, &self.worker, request).await),
                 Ok(Way::Answered(answer)) => {
                     self.worker.tunnelled(&request, &answer);
-                    answer
+                    *answer
                 }
                 Err(refused) => {
                     refused.log();

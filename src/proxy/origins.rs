@@ -3,7 +3,11 @@
 //! Knows origins, bases and that a token goes to no other place. Does not know how a request came, or who may send one.
 
 use std::{
-    cell::RefCell, cmp::Reverse, collections::HashMap, collections::VecDeque, fmt, rc::Rc, sync::Arc,
+    cell::RefCell,
+    cmp::Reverse,
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -193,15 +197,6 @@ impl Settings {
             preserve_host: false,
             token_invalid: Vec::new(),
             ..self
-        }
-    }
-}
-
-impl fmt::Display for Found<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Upstream(place) => f.write_str(&place.route.settings().name),
-            Self::Other(route) => write!(f, "({})", route.origin()),
         }
     }
 }

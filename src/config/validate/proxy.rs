@@ -14,6 +14,7 @@ use crate::{
         problems::Problem,
         reader::{Reader, Table},
     },
+    upstream::Origin,
 };
 
 /// The forward proxy, where the table is there. `upstreams`: where none of them is wrong.
@@ -65,7 +66,9 @@ fn authority(
     let hosts: Vec<&str> = upstreams
         .into_iter()
         .flat_map(BTreeMap::values)
-        .filter_map(|upstream| upstream.origin.is_https().then(|| upstream.origin.host()))
+        .map(|upstream| &upstream.origin)
+        .filter(|origin| origin.is_https())
+        .map(Origin::host)
         .collect();
     let (files, at) = match table.table("ca") {
         Some(ca) => {

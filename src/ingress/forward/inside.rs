@@ -91,7 +91,7 @@ pub async fn intercept_or_tunnel(
     match decided {
         Decided::Serve(stream, tls, origin) => {
             let (tls, spoken) = tls.unzip();
-            let caller = Rc::new(Caller { ends: caller.ends, tls, meant: Some(origin), ..Caller::default() });
+            let caller = Rc::new(Caller { ends: caller.ends, tls, meant: Some(origin) });
             serve(stream, spoken, caller, &entrance).await;
         }
         Decided::Tunnel(here, there, name, idle) => {

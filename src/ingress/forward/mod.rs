@@ -63,7 +63,7 @@ impl Forward {
         // RFC 8441 section 4: with a protocol it is a request like others.
         let extended = request.extensions().get::<hyper::ext::Protocol>().is_some();
         if outside && *request.method() == Method::CONNECT && !extended {
-            return self.connect(request, caller, entrance).await.map(Way::Answered);
+            return Ok(Way::Answered(Box::new(self.connect(request, caller, entrance).await?)));
         }
         let origin = match &caller.meant {
             Some(meant) => agreed(request, meant)?,
