@@ -166,9 +166,10 @@ fn agreed<B>(request: &Request<B>, meant: &Origin) -> Result<Origin, Failure> {
     Err(Failure::new(Kind::UnknownHost, detail))
 }
 
-/// The one valid Host. HTTP/2 needs none beside `:authority`.
+/// The one valid Host. HTTP/2 needs none beside `:authority`, and 1.0 knows none.
 fn the_host_if_any<B>(request: &Request<B>) -> Result<Option<uri::Authority>, Failure> {
-    if request.version() == http::Version::HTTP_2 && !request.headers().contains_key(header::HOST) {
+    let may_lack = matches!(request.version(), http::Version::HTTP_2 | http::Version::HTTP_10);
+    if may_lack && !request.headers().contains_key(header::HOST) {
         return Ok(None);
     }
     the_host(request.headers()).map(Some).map_err(refuse)

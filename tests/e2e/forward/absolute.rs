@@ -40,6 +40,18 @@ async fn r003_the_authority_of_the_target_replaces_host_and_its_upstream_gets_th
 }
 
 #[tokio::test]
+async fn r076_an_application_of_1_0_names_no_host_beside_its_target() {
+    let world = World::with("").await;
+    let answer = world.say(format!("GET http://{}/old HTTP/1.0\r\n\r\n", world.plain())).await;
+    let (head, content) = raw::parts(&answer);
+    assert_eq!(status(&answer), 200, "{head}");
+    let echo: Value = serde_json::from_slice(content).unwrap();
+    assert_eq!((&echo["target"], &echo["host"]), (&"/old".into(), &world.plain().into()));
+    assert!(fields(&echo, "via")[0].starts_with("1.0 bearward-"), "r064: {echo}");
+    assert_eq!(status(&world.say("GET /old HTTP/1.0\r\n\r\n").await), 421);
+}
+
+#[tokio::test]
 async fn r003_r012_what_no_upstream_is_configured_for_is_refused_and_not_connected_to() {
     let world = World::with("").await;
     let port = world.other.port();
