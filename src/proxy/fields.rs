@@ -6,8 +6,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header, request, response,
-    uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header, request, response, uri::PathAndQuery,
 };
 use http_body::Frame;
 
