@@ -256,7 +256,8 @@ impl PlannedUpstream {
         limits: &Limits,
         via: &Via,
     ) -> Result<Self, SettingsError> {
-        let endpoint = Endpoint::new(
+        let endpoint = Endpoint::through(
+            upstream.outer.clone(),
             upstream.origin.clone(),
             &upstream.tls,
             upstream.protocol,

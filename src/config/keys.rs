@@ -286,6 +286,13 @@ const ALLOW_CLEARTEXT: Key = key(
     "http:// beyond loopback is an error without it: secrets and tokens would be readable on the way. Default: false.",
 );
 
+/// Of tokens and upstreams; a secret, for its URL may hold a password.
+const OUTER_PROXY: Key = key(
+    "proxy",
+    Kind::Secret,
+    "The outer proxy on the way there: \"env\" (the default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), \"none\", or http://user:password@host:port.",
+);
+
 pub(super) const TOKEN: &[Key] = &[
     key(
         "preset",
@@ -397,6 +404,7 @@ pub(super) const TOKEN: &[Key] = &[
         Kind::Duration,
         "Until a connection to the authorization server stands. Default: 5s.",
     ),
+    OUTER_PROXY,
     key(
         "token_request_timeout",
         Kind::Duration,
@@ -445,6 +453,7 @@ pub(super) const UPSTREAM: &[Key] = &[
     key("tls", Kind::Table(TLS), "TLS towards the upstream."),
     ALLOW_CLEARTEXT,
     key("connect_timeout", Kind::Duration, "Until a connection stands. Default: 5s."),
+    OUTER_PROXY,
     key(
         "response_timeout",
         Kind::Duration,

@@ -31,7 +31,7 @@ use crate::{
     oauth::Grant,
     proxy::rejection::Rule,
     token::Policy,
-    upstream::{Origin, Protocol, tls},
+    upstream::{Origin, OuterProxy, Protocol, tls},
 };
 
 pub use discovered::{Discovered, ways};
@@ -178,6 +178,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// TLS settings.
     pub tls: tls::Settings,
+    /// The outer proxy on the way there.
+    pub outer: Option<OuterProxy>,
     /// Until a connection stands.
     pub connect_timeout: Duration,
     /// Until the response head.

@@ -12,7 +12,7 @@ use super::{Failure, Fault, Keys, discovery::Issuer, grant::Recipe};
 use crate::{
     clock::Clock,
     upstream::{
-        ConnectError, Endpoint, Origin, Protocol,
+        ConnectError, Endpoint, Origin, Outer, Protocol,
         once::{self, Answer, Problem},
         tls,
     },
@@ -52,6 +52,8 @@ pub struct Located {
 pub struct Reach {
     /// TLS settings. The server name in them counts for `host` alone.
     pub tls: tls::Settings,
+    /// Which of them are reached through an outer proxy.
+    pub outer: Outer,
     /// The host that the configuration names, lowercased.
     pub host: String,
     /// Until a connection stands.
@@ -226,7 +228,11 @@ impl Reach {
         }
         let mut tls = self.tls.clone();
         tls.server_name = tls.server_name.filter(|_| origin.host() == self.host);
-        Endpoint::new(origin, &tls, Protocol::Auto, self.connect_timeout)
+        let outer = self
+            .outer
+            .towards(&origin)
+            .map_err(|problem| format!("the proxy on the way there: {problem}"))?;
+        Endpoint::through(outer, origin, &tls, Protocol::Auto, self.connect_timeout)
             .map_err(|problem| problem.to_string())
     }
 }

@@ -19,7 +19,7 @@ use tokio::{
 use super::{Failure, Grant, Granted, Keys, Start, discovery::Issuer, place::Reach};
 use crate::{
     secret::{Secret, SecretSource},
-    upstream::{Endpoint, Origin, Protocol, tls},
+    upstream::{Endpoint, Origin, Outer, Protocol, tls},
 };
 
 /// A token's table, and the problems that were reported of it.
@@ -104,6 +104,7 @@ impl Keys for Table {
         if let Some((url, endpoint)) = self.url("issuer")?.filter(|_| self.issuer.is_none()) {
             let reach = Reach {
                 tls: tls::Settings::default(),
+                outer: Outer::None,
                 host: endpoint.origin().host().to_owned(),
                 connect_timeout: Duration::from_secs(5),
                 allow_cleartext: self.flag("allow_cleartext"),

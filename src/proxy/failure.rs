@@ -216,7 +216,7 @@ impl Failure {
         let kind = match error {
             ConnectError::Resolve(_) => Kind::Resolve,
             ConnectError::Prohibited(_) => Kind::ProhibitedAddress,
-            ConnectError::Refused(_) => Kind::Refused,
+            ConnectError::Refused(_) | ConnectError::Outer(_) => Kind::Refused,
             ConnectError::Tls(_) => Kind::Tls,
             ConnectError::TimedOut => Kind::ConnectTimeout,
         };

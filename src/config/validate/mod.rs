@@ -3,6 +3,7 @@
 //! Knows the meaning of tables. Does not know TOML or formats of single values: those are right already.
 
 mod listeners;
+mod outer;
 mod proxy;
 mod tls;
 mod token_keys;

@@ -13,7 +13,7 @@ use crate::{
     },
     ingress::tls::{self, Identity},
     upstream::{
-        Endpoint, Origin, Protocol,
+        Endpoint, Origin, OuterProxy, Protocol,
         tls::{Settings, SettingsError},
     },
 };
@@ -26,8 +26,10 @@ pub(super) fn endpoint(
     settings: &Settings,
     protocol: Protocol,
     connect_timeout: Duration,
+    outer: Option<OuterProxy>,
 ) -> Option<Arc<Endpoint>> {
-    let error = match Endpoint::new(origin.clone(), settings, protocol, connect_timeout) {
+    let made = Endpoint::through(outer, origin.clone(), settings, protocol, connect_timeout);
+    let error = match made {
         Ok(endpoint) => return Some(endpoint),
         Err(error) => error,
     };

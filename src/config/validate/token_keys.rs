@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{missing, tls, tokens::CHAINED, url};
+use super::{missing, outer, tls, tokens::CHAINED, url};
 use crate::{
     config::{
         problems::Problem,
@@ -13,7 +13,7 @@ use crate::{
     },
     oauth::{Keys, discovery::Issuer, place::Reach},
     secret::SecretSource,
-    upstream::{Endpoint, Origin, Protocol, tls::Settings},
+    upstream::{Endpoint, Origin, Outer, Protocol, tls::Settings},
 };
 
 /// What is needed of a client depends on it.
@@ -27,13 +27,14 @@ pub(super) struct TokenKeys<'k, 'r> {
     asked: BTreeSet<&'static str>,
     /// Read once; `None` in it where a problem was reported.
     tls: Option<Option<Settings>>,
+    outer: Option<Option<Outer>>,
     /// Read once, likewise.
     issuer: Option<Option<Option<Arc<Issuer>>>>,
 }
 
 impl<'k, 'r> TokenKeys<'k, 'r> {
     pub fn new(reader: &'k mut Reader<'r>, table: &'k Table) -> Self {
-        Self { reader, table, asked: BTreeSet::new(), tls: None, issuer: None }
+        Self { reader, table, asked: BTreeSet::new(), tls: None, outer: None, issuer: None }
     }
 
     /// What was asked for, and the content of the TLS files.
@@ -56,16 +57,16 @@ impl<'k, 'r> TokenKeys<'k, 'r> {
 
     /// Notes the keys that say where an endpoint is and how it is reached.
     fn ask_place(&mut self, key: &'static str) {
-        self.asked.extend([key, "base_url", "allow_cleartext", "tls", "connect_timeout"]);
+        self.asked.extend([key, "base_url", "allow_cleartext", "tls", "proxy", "connect_timeout"]);
     }
 
     fn endpoint(&mut self, parsed: Option<(Uri, Origin)>) -> Option<(Uri, Arc<Endpoint>)> {
-        let tls = self.tls();
+        let (tls, outer) = (self.tls(), self.outer());
         let (url, origin) = parsed?;
-        let mut tls = tls?;
+        let (mut tls, outer) = (tls?, outer::towards(self.reader, self.table, &outer?, &origin)?);
         tls.server_name = tls.server_name.filter(|_| Some(origin.host()) == self.host().as_deref());
         let patience = self.connect_timeout();
-        let endpoint = tls::endpoint(self.reader, self.table, &origin, &tls, Protocol::Auto, patience);
+        let endpoint = tls::endpoint(self.reader, self.table, &origin, &tls, Protocol::Auto, patience, outer);
         if endpoint.is_none() {
             // Said once, whatever else is reached with these settings.
             self.tls = Some(None);
@@ -76,6 +77,11 @@ impl<'k, 'r> TokenKeys<'k, 'r> {
     fn tls(&mut self) -> Option<Settings> {
         let (reader, table) = (&mut *self.reader, self.table);
         self.tls.get_or_insert_with(|| tls::settings(reader, table)).clone()
+    }
+
+    fn outer(&mut self) -> Option<Outer> {
+        let (reader, table) = (&mut *self.reader, self.table);
+        self.outer.get_or_insert_with(|| outer::outer(reader, table)).clone()
     }
 
     fn connect_timeout(&self) -> Duration {
@@ -105,6 +111,7 @@ impl<'k, 'r> TokenKeys<'k, 'r> {
         let (url, endpoint) = self.endpoint(parsed)?;
         let reach = Reach {
             tls: self.tls()?,
+            outer: self.outer()?,
             host: self.host()?,
             connect_timeout: self.connect_timeout(),
             allow_cleartext: self.table.flag("allow_cleartext"),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    check_name, listeners, tls,
+    check_name, listeners, outer, tls,
     tokens::{TOKEN_TIMEOUT, unknown},
     url,
 };
@@ -74,6 +74,7 @@ fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream>
     let host = table.text("host").map(|host| listeners::host_name(reader, table, "host", host));
     let headers = headers(reader, table);
     let tls = tls::settings(reader, table);
+    let outer = outer::outer(reader, table);
     let (origin, base) = destination?;
     if !origin.is_https() && table.entry("tls").is_some() {
         let problem = Problem::error("`tls` means nothing with an http:// URL");
@@ -81,7 +82,8 @@ fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream>
     }
     let tls = tls?;
     let connect_timeout = table.duration("connect_timeout").unwrap_or(Duration::from_secs(5));
-    tls::endpoint(reader, table, &origin, &tls, protocol(table), connect_timeout)?;
+    let outer = outer::towards(reader, table, &outer?, &origin)?;
+    tls::endpoint(reader, table, &origin, &tls, protocol(table), connect_timeout, outer.clone())?;
     Some(Upstream {
         origin,
         base,
@@ -93,6 +95,7 @@ fn one(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Upstream>
         headers,
         protocol: protocol(table),
         tls,
+        outer,
         connect_timeout,
         response_timeout: table.duration("response_timeout").unwrap_or(Duration::from_secs(60)),
         token_timeout: token_timeout(file, table),

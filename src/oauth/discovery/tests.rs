@@ -11,7 +11,7 @@ use crate::{
         testing::{Seen, Server, Table, answer, grant, json as answering, problems, start},
     },
     secret::Secret,
-    upstream::{Protocol, tls},
+    upstream::{Outer, Protocol, tls},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,6 +50,7 @@ fn issuer(server: &Server) -> (Issuer, Clock) {
     let url: Uri = identifier.parse().unwrap();
     let origin = Origin::of(&url).unwrap();
     let reach = Reach {
+        outer: Outer::None,
         tls: tls::Settings::default(),
         host: origin.host().to_owned(),
         connect_timeout: PATIENCE,
@@ -373,6 +374,7 @@ fn neither_a_token_endpoint_nor_an_issuer_is_a_problem() {
 #[test]
 fn the_server_name_counts_for_the_configured_host_alone() {
     let reach = Reach {
+        outer: Outer::None,
         tls: tls::Settings { server_name: Some("not a name".to_owned()), ..tls::Settings::default() },
         host: "id.example".to_owned(),
         connect_timeout: PATIENCE,
@@ -415,7 +417,13 @@ async fn r011_an_https_issuer_names_no_cleartext_endpoint_not_even_on_loopback()
         let url: Uri = "https://id.example".parse().unwrap();
         let origin = Origin::of(&url).unwrap();
         let host = origin.host().to_owned();
-        let reach = Reach { tls: tls::Settings::default(), host, connect_timeout: PATIENCE, allow_cleartext };
+        let reach = Reach {
+            tls: tls::Settings::default(),
+            outer: Outer::None,
+            host,
+            connect_timeout: PATIENCE,
+            allow_cleartext,
+        };
         let endpoint = reach.endpoint(origin).unwrap();
         let issuer = Issuer::new("https://id.example".to_owned(), url, endpoint, reach);
         let named = json!({ "token_endpoint": "http://127.0.0.1:8080/token" });

@@ -4,13 +4,17 @@
 //! beyond its version's name, pools (`client`) or what is sent.
 
 mod dial;
+mod outer;
 
 use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use tokio_rustls::TlsConnector;
 
-pub use self::dial::dial_guarded;
 use self::dial::reach;
+pub use self::{
+    dial::dial_guarded,
+    outer::{Outer, OuterError, OuterProxy},
+};
 use super::{Guard, Origin, tls};
 use crate::wire::Stream;
 
@@ -32,7 +36,15 @@ pub struct Endpoint {
     tls: Option<tls::Handshake>,
     protocol: Protocol,
     connect_timeout: Duration,
-    guard: Option<Guard>,
+    way: Way,
+}
+
+/// How an origin is reached.
+enum Way {
+    /// Directly; where nobody configured it, at no address that the guard does not permit.
+    Direct(Option<Guard>),
+    /// Through an outer proxy.
+    Outer(OuterProxy),
 }
 
 /// An open connection on which nothing has been sent yet.
@@ -55,22 +67,40 @@ pub enum ConnectError {
     Refused(io::Error),
     /// TLS failed: an untrusted or wrong certificate, or no TLS there.
     Tls(io::Error),
+    /// The outer proxy opened no tunnel.
+    Outer(OuterError),
     /// It took longer than `connect_timeout`.
     TimedOut,
 }
 
 impl Endpoint {
-    /// An endpoint for `origin`. `connect_timeout` covers resolving, TCP and TLS together. `tls` counts for https only.
+    /// An endpoint for `origin`, which is reached through `outer` where there is one. `connect_timeout` covers resolving, TCP, the
+    /// outer proxy's answer and TLS together. `tls` counts for https only.
     ///
     /// # Errors
     /// No TLS connection can be made with these settings.
+    pub fn through(
+        outer: Option<OuterProxy>,
+        origin: Origin,
+        tls: &tls::Settings,
+        protocol: Protocol,
+        connect_timeout: Duration,
+    ) -> Result<Arc<Self>, tls::SettingsError> {
+        let way = outer.map_or(Way::Direct(None), Way::Outer);
+        Self::made(way, origin, tls, protocol, connect_timeout)
+    }
+
+    /// The same without an outer proxy.
+    ///
+    /// # Errors
+    /// As there.
     pub fn new(
         origin: Origin,
         tls: &tls::Settings,
         protocol: Protocol,
         connect_timeout: Duration,
     ) -> Result<Arc<Self>, tls::SettingsError> {
-        Self::made(origin, tls, protocol, connect_timeout, None)
+        Self::made(Way::Direct(None), origin, tls, protocol, connect_timeout)
     }
 
     /// The same for an origin that nobody configured: no address is connected to that `guard` does not permit.
@@ -83,18 +113,18 @@ impl Endpoint {
         connect_timeout: Duration,
         guard: Guard,
     ) -> Result<Arc<Self>, tls::SettingsError> {
-        Self::made(origin, tls, Protocol::Auto, connect_timeout, Some(guard))
+        Self::made(Way::Direct(Some(guard)), origin, tls, Protocol::Auto, connect_timeout)
     }
 
     fn made(
+        way: Way,
         origin: Origin,
         tls: &tls::Settings,
         protocol: Protocol,
         connect_timeout: Duration,
-        guard: Option<Guard>,
     ) -> Result<Arc<Self>, tls::SettingsError> {
         let tls = if origin.is_https() { Some(tls.handshake(&origin, protocol)?) } else { None };
-        Ok(Arc::new(Self { origin, tls, protocol, connect_timeout, guard }))
+        Ok(Arc::new(Self { origin, tls, protocol, connect_timeout, way }))
     }
 
     /// The origin.
@@ -134,16 +164,19 @@ impl Endpoint {
     }
 
     async fn connect_unhurried(&self, protocol: Protocol) -> Result<Connection, ConnectError> {
-        let stream = reach(&self.origin, self.guard.as_ref()).await?;
+        let stream = match &self.way {
+            Way::Direct(guard) => Stream::Tcp(reach(&self.origin, guard.as_ref()).await?),
+            Way::Outer(proxy) => proxy.tunnel(&self.origin).await?,
+        };
         let Some(tls) = &self.tls else {
-            return Ok(Connection { io: Stream::Tcp(stream), http2: protocol == Protocol::Http2 });
+            return Ok(Connection { io: stream, http2: protocol == Protocol::Http2 });
         };
         let mut config = tls.config.clone();
         if protocol == Protocol::Http1 && self.protocol != Protocol::Http1 {
             Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
         }
         let stream = TlsConnector::from(config)
-            .connect(tls.server_name.clone(), Stream::Tcp(stream))
+            .connect(tls.server_name.clone(), stream)
             .await
             .map_err(ConnectError::Tls)?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -183,6 +216,7 @@ impl fmt::Display for ConnectError {
                 write!(f, "no TCP connection ({problem}): check the URL's port, and firewalls")
             }
             Self::Tls(problem) => tls::explain(problem, f),
+            Self::Outer(problem) => problem.fmt(f),
             Self::TimedOut => f.write_str("no connection within connect_timeout"),
         }
     }
@@ -192,6 +226,7 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Resolve(problem) | Self::Refused(problem) | Self::Tls(problem) => Some(problem),
+            Self::Outer(problem) => Some(problem),
             Self::Prohibited(_) | Self::TimedOut => None,
         }
     }

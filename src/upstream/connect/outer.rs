@@ -1,0 +1,463 @@
+//! The outer proxy: what stands between this machine and the origins of others, in networks that let nothing out by itself.
+//!
+//! Knows which origins are reached through one, and CONNECT (RFC 9110 section 9.3.6). Origins of either scheme get a tunnel: an
+//! `http://` request handed over in absolute form would show its token to the proxy's cache and log. Does not know what goes through.
+
+use std::{fmt, io, sync::Arc};
+
+use http::{HeaderValue, StatusCode};
+use hyper_util::client::proxy::matcher::Matcher;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+use super::{ConnectError, Origin, Protocol, dial::reach, tls};
+use crate::{secret::Secret, wire::Stream};
+
+/// The longest head of a proxy's answer, in octets, and the most fields in it.
+const LONGEST_HEAD: usize = 16 << 10;
+const MOST_FIELDS: usize = 64;
+
+/// How origins are reached, as configured.
+#[derive(Clone, Debug, Default)]
+pub enum Outer {
+    /// Directly.
+    #[default]
+    None,
+    /// Through what one URL names, or through what an environment names for each origin (`HTTPS_PROXY`, `NO_PROXY` …).
+    Through(Arc<Matcher>),
+}
+
+/// An outer proxy.
+#[derive(Clone)]
+pub struct OuterProxy {
+    origin: Origin,
+    authorization: Option<HeaderValue>,
+    tls: Option<tls::Handshake>,
+}
+
+/// Why an outer proxy opened no tunnel.
+#[derive(Debug)]
+pub struct OuterError {
+    proxy: Origin,
+    problem: Problem,
+}
+
+#[derive(Debug)]
+enum Problem {
+    /// It cannot be reached itself.
+    Unreachable(Box<ConnectError>),
+    /// It wants other credentials than it got, or any.
+    Credentials,
+    /// It answered with this status.
+    Refused(StatusCode),
+    /// Its answer is no answer to CONNECT.
+    NotHttp(&'static str),
+    /// The connection ended.
+    Cut(io::Error),
+}
+
+impl Outer {
+    /// Through the proxy at `url`, for all origins but this machine's.
+    ///
+    /// # Errors
+    /// It names no proxy of a kind that is spoken here.
+    pub fn fixed(url: &Secret) -> Result<Self, &'static str> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the proxy's password is read from its URL, and sent to it alone"
+        )]
+        let matcher = Matcher::builder().all(url.expose()).build();
+        let outer = Self::Through(Arc::new(matcher));
+        let anywhere = http::Uri::from_static("https://origin.example/");
+        let origin = Origin::of(&anywhere)?;
+        outer.towards(&origin)?.map(|_| outer).ok_or("this is no URL of a proxy")
+    }
+
+    /// As an environment says: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case, as curl reads them.
+    pub fn of_environment(env: &dyn Fn(&str) -> Option<String>) -> Self {
+        let value = |name: &str| {
+            let set = |name: &str| env(name).filter(|value| !value.is_empty());
+            set(name).or_else(|| set(&name.to_ascii_lowercase())).unwrap_or_default()
+        };
+        let matcher = Matcher::builder()
+            .all(value("ALL_PROXY"))
+            .http(value("HTTP_PROXY"))
+            .https(value("HTTPS_PROXY"))
+            .no(value("NO_PROXY"))
+            .build();
+        Self::Through(Arc::new(matcher))
+    }
+
+    /// The proxy on the way to `origin`; never one to this machine itself, whose cleartext must not leave it.
+    ///
+    /// # Errors
+    /// There is one, and it is of a kind that is not spoken here.
+    pub fn towards(&self, origin: &Origin) -> Result<Option<OuterProxy>, &'static str> {
+        let Self::Through(matcher) = self else { return Ok(None) };
+        if origin.is_loopback() {
+            return Ok(None);
+        }
+        let Ok(url) = format!("{origin}/").parse() else { return Ok(None) };
+        let Some(found) = matcher.intercept(&url) else { return Ok(None) };
+        if !matches!(found.uri().scheme_str(), Some("http" | "https")) {
+            return Err("only proxies with http:// and https:// URLs are spoken to, and no SOCKS");
+        }
+        let proxy = Origin::of(found.uri())?;
+        let tls = if proxy.is_https() {
+            let handshake = tls::Settings::default().handshake(&proxy, Protocol::Http1);
+            Some(handshake.map_err(|_| "its host cannot be verified with TLS")?)
+        } else {
+            None
+        };
+        let authorization = found.basic_auth().map(|value| {
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            value
+        });
+        Ok(Some(OuterProxy { origin: proxy, authorization, tls }))
+    }
+}
+
+impl OuterProxy {
+    /// Where it is.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// A tunnel to host and port of `origin`.
+    pub(super) async fn tunnel(&self, origin: &Origin) -> Result<Stream, ConnectError> {
+        self.open(origin)
+            .await
+            .map_err(|problem| ConnectError::Outer(OuterError { proxy: self.origin.clone(), problem }))
+    }
+
+    async fn open(&self, origin: &Origin) -> Result<Stream, Problem> {
+        let unreachable = |error| Problem::Unreachable(Box::new(error));
+        let mut stream = Stream::Tcp(reach(&self.origin, None).await.map_err(unreachable)?);
+        if let Some(tls) = &self.tls {
+            let connecting = TlsConnector::from(tls.config.clone()).connect(tls.server_name.clone(), stream);
+            let connected = connecting.await.map_err(|error| unreachable(ConnectError::Tls(error)))?;
+            stream = Stream::Connected(Box::new(connected));
+        }
+        stream.write_all(&self.request(origin)).await.map_err(Problem::Cut)?;
+        stream.flush().await.map_err(Problem::Cut)?;
+        match answer(&mut stream).await? {
+            status if status.is_success() => Ok(stream),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(Problem::Credentials),
+            status => Err(Problem::Refused(status)),
+        }
+    }
+
+    /// The request for a tunnel: the port is always named (RFC 9110 section 9.3.6).
+    fn request(&self, origin: &Origin) -> Zeroizing<Vec<u8>> {
+        let destination = format!("{}:{}", origin.host(), origin.port());
+        let mut request = Zeroizing::new(Vec::new());
+        for part in ["CONNECT ", &destination, " HTTP/1.1\r\nHost: ", &destination, "\r\n"] {
+            request.extend_from_slice(part.as_bytes());
+        }
+        if let Some(authorization) = &self.authorization {
+            request.extend_from_slice(b"Proxy-Authorization: ");
+            request.extend_from_slice(authorization.as_bytes());
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"\r\n");
+        request
+    }
+}
+
+/// Reads the head of the answer. A 2xx to CONNECT has no content, whatever its fields say; after any other the connection is dropped
+/// with whatever follows.
+async fn answer(stream: &mut Stream) -> Result<StatusCode, Problem> {
+    let mut head = Vec::new();
+    let mut some = [0; 1024];
+    loop {
+        let read = stream.read(&mut some).await.map_err(Problem::Cut)?;
+        if read == 0 {
+            return Err(Problem::Cut(io::ErrorKind::UnexpectedEof.into()));
+        }
+        head.extend_from_slice(&some[..read]);
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut parsed = httparse::Response::new(&mut fields);
+        match parsed.parse(&head) {
+            Ok(httparse::Status::Complete(length)) => return judged(parsed.code, length == head.len()),
+            Ok(httparse::Status::Partial) if head.len() < LONGEST_HEAD => {}
+            Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+                return Err(Problem::NotHttp("the head of its answer is too large"));
+            }
+            Err(_) => return Err(Problem::NotHttp("what it answers is no HTTP")),
+        }
+    }
+}
+
+fn judged(code: Option<u16>, nothing_follows: bool) -> Result<StatusCode, Problem> {
+    match code.and_then(|code| StatusCode::from_u16(code).ok()) {
+        // Until a tunnel stands its far end has nothing to say: these would be the proxy's own words, taken for the origin's.
+        Some(status) if status.is_success() && !nothing_follows => {
+            Err(Problem::NotHttp("octets follow its answer before anything was sent into the tunnel"))
+        }
+        Some(status) if !status.is_informational() => Ok(status),
+        _ => Err(Problem::NotHttp("its answer has no final status")),
+    }
+}
+
+impl fmt::Display for OuterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the outer proxy {} ", self.proxy)?;
+        match &self.problem {
+            Problem::Unreachable(error) => write!(f, "cannot be reached: {error}")?,
+            Problem::Credentials => {
+                f.write_str(
+                    "wants credentials, or others than it got (407): write http://user:password@host:port",
+                )?;
+            }
+            Problem::Refused(status) => write!(f, "opens no tunnel: it answered {}", status.as_u16())?,
+            Problem::NotHttp(words) => write!(f, "cannot be used: {words}")?,
+            Problem::Cut(error) => write!(f, "ended the connection ({error})")?,
+        }
+        f.write_str("; it is named by `proxy`, or by HTTPS_PROXY or HTTP_PROXY in the environment")
+    }
+}
+
+impl std::error::Error for OuterError {}
+
+impl fmt::Debug for OuterProxy {
+    /// Without its credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OuterProxy").field(&self.origin).finish()
+    }
+}
+
+impl PartialEq for OuterProxy {
+    fn eq(&self, other: &Self) -> bool {
+        self.origin == other.origin && self.authorization == other.authorization
+    }
+}
+
+impl Eq for OuterProxy {}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        net::SocketAddr,
+        sync::{Mutex, PoisonError},
+        time::Duration,
+    };
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::upstream::{
+        Endpoint,
+        testing::{Ca, TlsServer, server_config},
+    };
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// An outer proxy that answers every request with `answer`, and then, if that is a 200, connects it to `far`.
+    struct Fake {
+        address: SocketAddr,
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Fake {
+        async fn new(answer: &'static str, far: Option<SocketAddr>) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let record = asked.clone();
+            tokio::spawn(async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    let record = record.clone();
+                    tokio::spawn(async move {
+                        let mut head = Vec::new();
+                        while !head.ends_with(b"\r\n\r\n") {
+                            head.push(stream.read_u8().await.unwrap());
+                        }
+                        let head = String::from_utf8(head).unwrap();
+                        record.lock().unwrap_or_else(PoisonError::into_inner).push(head);
+                        // A slow proxy's answer comes in pieces.
+                        for piece in answer.as_bytes().chunks(7) {
+                            let _ = stream.write_all(piece).await;
+                            tokio::task::yield_now().await;
+                        }
+                        if let Some(far) = far {
+                            let mut far = TcpStream::connect(far).await.unwrap();
+                            let _ = tokio::io::copy_bidirectional(&mut stream, &mut far).await;
+                        }
+                    });
+                }
+            });
+            Self { address, asked }
+        }
+
+        fn asked(&self) -> Vec<String> {
+            self.asked.lock().unwrap().clone()
+        }
+
+        async fn connect(
+            &self,
+            credentials: &str,
+            origin: &str,
+            tls: &tls::Settings,
+        ) -> Result<Stream, ConnectError> {
+            let url = Secret::new(format!("http://{credentials}{}", self.address));
+            let origin = origin_of(origin);
+            let outer = Outer::fixed(&url).unwrap().towards(&origin).unwrap();
+            let endpoint = Endpoint::through(outer, origin, tls, Protocol::Auto, PATIENCE).unwrap();
+            endpoint.connect().await.map(|connection| connection.io)
+        }
+
+        async fn problem(&self) -> String {
+            let settings = tls::Settings::default();
+            self.connect("user:canary@", "https://api.example", &settings).await.unwrap_err().to_string()
+        }
+    }
+
+    fn origin_of(url: &str) -> Origin {
+        Origin::of(&url.parse().unwrap()).unwrap()
+    }
+
+    const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\nContent-Length: 5\r\n\r\n";
+
+    #[tokio::test]
+    async fn r001_tls_is_spoken_with_the_origin_itself_through_the_outer_proxy() {
+        let ca = Ca::new();
+        let identity = ca.identity("api.example");
+        let server = TlsServer::new(server_config(identity, &["http/1.1"], None), |mut stream| async move {
+            stream.write_all(b"!").await.unwrap();
+            let _ = stream.read(&mut [0]).await;
+        })
+        .await;
+        let far =
+            server.url().authority().unwrap().as_str().replace("localhost", "127.0.0.1").parse().unwrap();
+        let proxy = Fake::new(ESTABLISHED, Some(far)).await;
+        let trusting = tls::Settings { roots: Some(vec![ca.root()]), ..tls::Settings::default() };
+        let mut stream = proxy.connect("", "https://api.example", &trusting).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'!');
+        assert_eq!(proxy.asked(), ["CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n"]);
+        // The proxy cannot pose as the origin.
+        let refused = proxy.connect("", "https://other.example", &trusting).await.unwrap_err();
+        assert!(matches!(refused, ConnectError::Tls(_)), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn cleartext_origins_get_a_tunnel_too_and_the_proxy_its_credentials() {
+        let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Fake::new("HTTP/1.0 200 OK\r\n\r\n", Some(origin.local_addr().unwrap())).await;
+        let settings = tls::Settings::default();
+        let mut stream = proxy.connect("user:p%40ss@", "http://api.example:8080", &settings).await.unwrap();
+        stream.write_all(b"?").await.unwrap();
+        let (mut far, _) = origin.accept().await.unwrap();
+        assert_eq!(far.read_u8().await.unwrap(), b'?', "nothing but what was sent");
+        assert_eq!(
+            proxy.asked(),
+            ["CONNECT api.example:8080 HTTP/1.1\r\nHost: api.example:8080\r\n\
+              Proxy-Authorization: Basic dXNlcjpwQHNz\r\n\r\n"]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_no_tunnel_is_said_with_whose_fault_it_is() {
+        for (answer, expected) in [
+            (
+                "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 4\r\n\r\nno\r\n",
+                "wants credentials",
+            ),
+            ("HTTP/1.1 403 Forbidden\r\n\r\n<html>canary</html>", "it answered 403"),
+            ("HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\n\r\n", "it answered 302"),
+            ("HTTP/1.1 100 Continue\r\n\r\n", "no final status"),
+            ("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "octets follow"),
+            ("SSH-2.0-OpenSSH_9.2p1\r\n", "is no HTTP"),
+            ("HTTP/1.1 200 OK\r\nX : 1\r\n\r\n", "is no HTTP"),
+            ("HTTP/1.1 200 OK\r\n", "ended the connection"),
+        ] {
+            let proxy = Fake::new(answer, None).await;
+            let problem = proxy.problem().await;
+            assert!(problem.contains(expected), "{answer:?}: {problem}");
+            assert!(problem.contains(&format!("outer proxy http://{}", proxy.address)), "{problem}");
+            assert!(problem.contains("HTTPS_PROXY"), "{problem}");
+            assert!(!problem.contains("canary"), "{problem}");
+        }
+        let long = Box::leak(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(LONGEST_HEAD)).into_boxed_str());
+        assert!(Fake::new(long, None).await.problem().await.contains("too large"));
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let gone = Fake { address: gone, asked: Arc::default() };
+        assert!(gone.problem().await.contains("cannot be reached"));
+    }
+
+    #[tokio::test]
+    async fn connect_timeout_covers_the_outer_proxys_answer() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Secret::new(format!("http://{}", silent.local_addr().unwrap()));
+        let origin = origin_of("https://api.example");
+        let outer = Outer::fixed(&url).unwrap().towards(&origin).unwrap();
+        let settings = tls::Settings::default();
+        let endpoint =
+            Endpoint::through(outer, origin, &settings, Protocol::Auto, Duration::from_millis(50)).unwrap();
+        assert!(matches!(endpoint.connect().await, Err(ConnectError::TimedOut)));
+    }
+
+    #[test]
+    fn the_environment_says_which_origins_have_a_proxy() {
+        let env: BTreeMap<&str, &str> = [
+            ("HTTPS_PROXY", "http://secure:3128"),
+            ("http_proxy", "plain:3128"),
+            ("NO_PROXY", "internal.example,.corp.example,10.0.0.0/8"),
+        ]
+        .into();
+        let outer = Outer::of_environment(&|name| env.get(name).map(|value| (*value).to_owned()));
+        let towards = |url: &str| {
+            let proxy = outer.towards(&origin_of(url)).unwrap();
+            proxy.map(|proxy| proxy.origin().to_string())
+        };
+        for (url, proxy) in [
+            ("https://api.example", Some("http://secure:3128")),
+            ("http://api.example", Some("http://plain:3128")),
+            ("https://internal.example", None),
+            ("https://a.corp.example", None),
+            ("https://10.1.2.3", None),
+            ("https://11.1.2.3", Some("http://secure:3128")),
+        ] {
+            assert_eq!(towards(url).as_deref(), proxy, "{url}");
+        }
+        let none = Outer::of_environment(&|_| None);
+        assert_eq!(none.towards(&origin_of("https://api.example")), Ok(None));
+    }
+
+    #[test]
+    fn r011_what_is_for_this_machine_never_leaves_it() {
+        let all: &dyn Fn(&str) -> Option<String> =
+            &|name| (name == "ALL_PROXY").then(|| "http://proxy".to_owned());
+        let fixed = Outer::fixed(&Secret::new("http://proxy:3128")).unwrap();
+        for outer in [Outer::of_environment(all), fixed] {
+            for url in ["http://localhost:1", "http://a.localhost", "http://127.0.0.1", "https://[::1]"] {
+                assert_eq!(outer.towards(&origin_of(url)), Ok(None), "{url}");
+            }
+            assert!(outer.towards(&origin_of("http://api.example")).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn proxies_of_another_kind_are_refused_and_never_passed_by() {
+        for url in ["socks5://proxy:1080", "socks5h://u:p@proxy", "ftp://proxy"] {
+            assert!(Outer::fixed(&Secret::new(url)).is_err(), "{url}");
+        }
+        assert!(Outer::fixed(&Secret::new("http://")).is_err());
+        let outer =
+            Outer::of_environment(&|name| (name == "ALL_PROXY").then(|| "socks5://proxy:1080".to_owned()));
+        assert!(outer.towards(&origin_of("https://api.example")).unwrap_err().contains("SOCKS"));
+    }
+
+    #[test]
+    fn r146_credentials_of_a_proxy_do_not_show() {
+        let outer = Outer::fixed(&Secret::new("http://user:canary@proxy:3128")).unwrap();
+        let proxy = outer.towards(&origin_of("https://api.example")).unwrap();
+        let shown = format!("{outer:?} {proxy:?}");
+        assert!(
+            !shown.contains("canary") && !shown.contains("dXNlcj") && shown.contains("proxy:3128"),
+            "{shown}"
+        );
+    }
+}
