@@ -15,7 +15,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use rustls::{
-    RootCertStore,
+    CertificateError, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime},
@@ -162,7 +162,17 @@ impl Certificate {
         let now = now.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = UnixTime::since_unix_epoch(now);
         let verdict = self.verifier.verify_server_cert(leaf, &self.sent, &name, &[], now);
-        verdict.map(drop).map_err(|error| LeafError::NotPermitted(error.to_string()))
+        verdict.map(drop).map_err(|error| LeafError::NotPermitted(judged(&error)))
+    }
+}
+
+/// webpki's verdict in words; it has none of its own for names outside constraints.
+fn judged(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(_)) => {
+            "it is none of the hosts that the CA is constrained to".to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod ask;
 mod browser;
+mod ca;
 mod check;
 mod completions;
 mod demo;
@@ -59,6 +60,8 @@ enum Command {
     Status(status::Arguments),
     /// Return when a running bearward is ready
     Wait(wait::Arguments),
+    /// Make the local CA of the forward proxy, or print its certificate
+    Ca(ca::Arguments),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Print a completion script for a shell
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
             load(arguments.config.as_deref()).and_then(|config| status::run(&config, &status))
         }
         Command::Wait(wait) => load(arguments.config.as_deref()).and_then(|config| wait::run(&config, &wait)),
+        Command::Ca(ca) => ca::run(&ca, arguments.config.as_deref()),
         Command::Schema => schema::run(),
         Command::Completions(completions) => completions::run(&completions),
     };

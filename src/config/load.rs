@@ -54,6 +54,11 @@ impl Config {
         Self::parse_with(&text, &path.to_string_lossy(), env).map(|loaded| Loaded { path, ..loaded })
     }
 
+    /// Whether there is a configuration in one of the places where it is looked for.
+    pub fn is_there() -> bool {
+        find(None, &process_environment).is_ok()
+    }
+
     /// Reads a configuration from a text; `name` stands for its file, and relative paths start from its folder.
     ///
     /// # Errors
