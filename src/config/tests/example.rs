@@ -154,6 +154,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("upstreams.a", "http", "\"1\""),
     ("upstreams.a", "tls", "{ server_name = \"b.example\" }"),
     ("upstreams.a", "allow_cleartext", "true"),
+    ("upstreams.a", "proxy", "\"http://proxy.example:3128\""),
     ("upstreams.a", "connect_timeout", "\"9s\""),
     ("upstreams.a", "response_timeout", "\"9s\""),
     ("upstreams.a", "token_timeout", "\"9s\""),
