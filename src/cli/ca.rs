@@ -34,7 +34,7 @@ enum Command {
 
 pub(super) fn run(arguments: &Arguments, file: Option<&Path>) -> Result<(), Exit> {
     let config = match file.is_some() || Config::is_there() {
-        true => Some(super::load(file)?.config),
+        true => Some(super::load_for_proxy(file)?.config),
         false => None,
     };
     match arguments.command {
@@ -90,9 +90,9 @@ fn hosts(config: Option<&Config>) -> Result<Hosts, Exit> {
 }
 
 /// Where the CA is kept.
-pub(super) fn files(_config: Option<&Config>) -> Files {
+fn files(config: Option<&Config>) -> Files {
     let env: Environment<'_> = &|name| std::env::var(name).ok();
-    default_authority(env)
+    config.map_or_else(|| default_authority(env), |config| config.authority.clone())
 }
 
 pub(super) fn failed(error: &CaError) -> Exit {

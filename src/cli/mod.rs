@@ -20,12 +20,15 @@ mod stdin;
 mod token;
 mod wait;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
 use self::exit::Exit;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Problems};
 
 /// A proxy beside an application that cannot do OAuth: it puts a valid bearer token on each request.
 #[derive(Debug, Parser)]
@@ -103,8 +106,17 @@ pub fn main() -> ExitCode {
 }
 
 /// Reads the configuration, and shows its problems as a compiler would.
-fn load(explicit: Option<&std::path::Path>) -> Result<Loaded, Exit> {
-    let loaded = Config::load(explicit).map_err(|problems| Exit::config(problems.render(exit::colour())))?;
+fn load(explicit: Option<&Path>) -> Result<Loaded, Exit> {
+    shown(Config::load(explicit))
+}
+
+/// The same for a command with a forward proxy of its own.
+fn load_for_proxy(explicit: Option<&Path>) -> Result<Loaded, Exit> {
+    shown(Config::load_for_proxy(explicit))
+}
+
+fn shown(read: Result<Loaded, Problems>) -> Result<Loaded, Exit> {
+    let loaded = read.map_err(|problems| Exit::config(problems.render(exit::colour())))?;
     if !loaded.warnings.is_empty() {
         exit::tell(&loaded.warnings.render(exit::colour()));
     }

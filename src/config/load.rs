@@ -43,15 +43,21 @@ impl Config {
         Self::load_with(explicit, &process_environment)
     }
 
+    /// [`Config::load`] for whoever adds a forward proxy of their own: upstreams need no other way in, and the local CA need not be
+    /// there yet; it is not opened.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_for_proxy(explicit: Option<&Path>) -> Result<Loaded, Problems> {
+        load(explicit, &process_environment, true)
+    }
+
     /// [`Config::load`] in an environment of the caller's.
     ///
     /// # Errors
     /// As there.
     pub fn load_with(explicit: Option<&Path>, env: Environment<'_>) -> Result<Loaded, Problems> {
-        let path = find(explicit, env)?;
-        let text =
-            fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| unreadable(&path, &error))?;
-        Self::parse_with(&text, &path.to_string_lossy(), env).map(|loaded| Loaded { path, ..loaded })
+        load(explicit, env, false)
     }
 
     /// Whether there is a configuration in one of the places where it is looked for.
@@ -72,7 +78,7 @@ impl Config {
     /// # Errors
     /// As there.
     pub fn parse_with(text: &str, name: &str, env: Environment<'_>) -> Result<Loaded, Problems> {
-        read(text, name, env)
+        read(text, name, env, false)
     }
 }
 
@@ -110,11 +116,17 @@ pub(super) fn issuer(text: &str, name: &str, env: Environment<'_>) -> Result<Arc
     validate::issuer(&mut reader, &file).ok_or_else(|| reader.problems.sorted().0)
 }
 
-fn read(text: &str, name: &str, env: Environment<'_>) -> Result<Loaded, Problems> {
+fn load(explicit: Option<&Path>, env: Environment<'_>, proxy_is_added: bool) -> Result<Loaded, Problems> {
+    let path = find(explicit, env)?;
+    let text = fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| unreadable(&path, &error))?;
+    read(&text, &path.to_string_lossy(), env, proxy_is_added).map(|loaded| Loaded { path, ..loaded })
+}
+
+fn read(text: &str, name: &str, env: Environment<'_>, proxy_is_added: bool) -> Result<Loaded, Problems> {
     let mut source = Source::new(name, text);
     let (document, syntax) = DeTable::parse_recoverable(text);
     source.mask(document.get_ref(), keys::FILE, !syntax.is_empty());
-    let mut reader = Reader::new(&source, env);
+    let mut reader = Reader { proxy_is_added, ..Reader::new(&source, env) };
     let file = reader.table("", 0..0, document.get_ref(), keys::FILE);
     if !syntax.is_empty() {
         return Err(with_syntax(reader, &syntax));

@@ -26,7 +26,7 @@ use ipnet::IpNet;
 
 pub use crate::ingress::listen::Listen;
 use crate::{
-    ca::Authority,
+    ca::{Authority, Files},
     ingress,
     oauth::Grant,
     proxy::rejection::Rule,
@@ -55,6 +55,8 @@ pub struct Config {
     pub gateway: Option<Listener>,
     /// The forward proxy, where there is one.
     pub proxy: Option<Proxy>,
+    /// Where the local CA is kept.
+    pub authority: Files,
     /// The token recipes by name; a parent stands in here too.
     pub tokens: BTreeMap<Arc<str>, Token>,
     /// The upstreams by name.

@@ -31,7 +31,11 @@ const GUARDS_OF_THE_PORT: &[&str] = &["allow_hosts", "expose", "listen_tls"];
 
 /// An upstream's own listener. `None` where it has none, or a problem was reported.
 pub(super) fn of_upstream(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Listener> {
-    listener(reader, table, if file.has("proxy") { GUARDS_OF_THE_PORT } else { GUARDS })
+    listener(
+        reader,
+        table,
+        if file.has("proxy") || reader.proxy_is_added { GUARDS_OF_THE_PORT } else { GUARDS },
+    )
 }
 
 /// A table's listener; without one, `guards` have nothing to guard. `None` where it has none, or a problem was reported.

@@ -40,7 +40,8 @@ pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
     let gateway = listeners::own(reader, file, "gateway");
     let tokens = tokens::all(reader, file, &store);
     let upstreams = upstreams::all(reader, file);
-    let proxy = proxy::proxy(reader, file, upstreams.as_ref());
+    let authority = proxy::authority_files(reader, file);
+    let proxy = proxy::proxy(reader, file, upstreams.as_ref(), authority.as_ref());
     listeners::distinct(reader, file);
     let workers = usize::try_from(file.number("workers").unwrap_or(1)).ok()?;
     Some(Config {
@@ -50,6 +51,7 @@ pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
         store,
         gateway,
         proxy,
+        authority: authority?,
         tokens: tokens?,
         upstreams: upstreams?,
         limits,

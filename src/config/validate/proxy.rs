@@ -17,17 +17,18 @@ use crate::{
     upstream::Origin,
 };
 
-/// The forward proxy, where the table is there. `upstreams`: where none of them is wrong.
+/// The forward proxy, where the table is there. `upstreams`: where none of them is wrong. `files`: the CA's, the same.
 pub(super) fn proxy(
     reader: &mut Reader<'_>,
     file: &Table,
     upstreams: Option<&BTreeMap<Arc<str>, Upstream>>,
+    files: Option<&Files>,
 ) -> Option<Proxy> {
     let listener = listeners::own(reader, file, "proxy");
     let table = file.table("proxy")?;
     let tunnel = table.text("unmatched") == Some("tunnel");
     let networks = networks(reader, table, tunnel);
-    let opened = authority(reader, table, upstreams);
+    let opened = authority(reader, table, upstreams, files);
     let (authority, certificate) = opened?.unzip();
     Some(Proxy { listener: listener?, tunnel, networks: networks?, authority, certificate })
 }
@@ -56,12 +57,27 @@ fn networks(reader: &mut Reader<'_>, table: &Table, tunnel: bool) -> Option<Vec<
     networks
 }
 
+/// Where the CA is kept: as `ca` says, or where `bearward ca init` puts it. `None` where a problem was reported.
+pub(super) fn authority_files(reader: &mut Reader<'_>, file: &Table) -> Option<Files> {
+    let Some(table) = file.table("proxy").filter(|table| table.has("ca")) else {
+        return Some(default_authority(reader.env));
+    };
+    let ca = table.table("ca")?;
+    for key in ["certificate", "key"] {
+        if !ca.has(key) {
+            missing(reader, ca, key, "name the PEM files of both, or remove `ca` and run `bearward ca init`");
+        }
+    }
+    Some(Files { certificate: ca.path("certificate")?.clone(), key: ca.path("key")?.clone() })
+}
+
 /// The CA; not needed where no https upstream is there.
 #[expect(clippy::option_option, reason = "absent, wrong and right are three things")]
 fn authority(
     reader: &mut Reader<'_>,
     table: &Table,
     upstreams: Option<&BTreeMap<Arc<str>, Upstream>>,
+    files: Option<&Files>,
 ) -> Option<Option<(Arc<Authority>, PathBuf)>> {
     let hosts: Vec<&str> = upstreams
         .into_iter()
@@ -70,26 +86,12 @@ fn authority(
         .filter(|origin| origin.is_https())
         .map(Origin::host)
         .collect();
-    let (files, at) = match table.table("ca") {
-        Some(ca) => {
-            for key in ["certificate", "key"] {
-                if !ca.has(key) {
-                    missing(
-                        reader,
-                        ca,
-                        key,
-                        "name the PEM files of both, or remove `ca` and run `bearward ca init`",
-                    );
-                }
-            }
-            let (certificate, key) = (ca.path("certificate")?.clone(), ca.path("key")?.clone());
-            (Files { certificate, key }, table.at("ca"))
-        }
-        None if table.has("ca") => return None,
-        None if hosts.is_empty() => return Some(None),
-        None => (default_authority(reader.env), table.at.clone()),
-    };
-    let authority = match Authority::open(&files, &Clock::system()) {
+    if reader.proxy_is_added || hosts.is_empty() && !table.has("ca") {
+        return Some(None);
+    }
+    let files = files?;
+    let at = if table.has("ca") { table.at("ca") } else { table.at.clone() };
+    let authority = match Authority::open(files, &Clock::system()) {
         Ok(authority) => authority,
         Err(error) if error.is_missing() => {
             let title = format!(
@@ -106,7 +108,7 @@ fn authority(
             return None;
         }
     };
-    reader.files.extend([files.certificate.clone(), files.key]);
+    reader.files.extend([files.certificate.clone(), files.key.clone()]);
     if authority.age() == Age::EndsSoon {
         let problem = Problem::warning("the local CA ends within 30 days");
         let fix = "make another with `bearward ca init --force`, and let the applications trust it";
@@ -118,5 +120,5 @@ fn authority(
             reader.report(Problem::warning(title), at.clone(), "");
         }
     }
-    Some(Some((Arc::new(authority), files.certificate)))
+    Some(Some((Arc::new(authority), files.certificate.clone())))
 }

@@ -200,7 +200,10 @@ fn ways_in(reader: &mut Reader<'_>, file: &Table, table: &Table) {
             }
         }
     }
-    if !["listen", "path", "host"].iter().any(|key| table.has(key)) && !file.has("proxy") {
+    if !["listen", "path", "host"].iter().any(|key| table.has(key))
+        && !file.has("proxy")
+        && !reader.proxy_is_added
+    {
         let problem = Problem::error(format!("no way in reaches [{}]", table.name));
         let fix =
             format!("add listen = \"127.0.0.1:8101\", or path = \"/{name}\" and a [gateway], or a [proxy]");
