@@ -44,6 +44,7 @@ pub(super) type Addresses = Arc<Mutex<BTreeMap<String, Listen>>>;
 /// The control thread's whole life.
 pub(super) fn run(
     loaded: Loaded,
+    watched: bool,
     inbox: mpsc::UnboundedReceiver<Order>,
     addresses: &Addresses,
     started: SyncSender<Result<(), StartError>>,
@@ -60,7 +61,7 @@ pub(super) fn run(
         match Control::start(loaded, addresses.clone()).await {
             Ok(control) => {
                 let _ = started.send(Ok(()));
-                control.run(inbox).await;
+                control.run(inbox, watched).await;
             }
             Err(error) => {
                 let _ = started.send(Err(error));
@@ -170,7 +171,7 @@ impl Control {
         Ok(control)
     }
 
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>, watched: bool) {
         let mut look = tokio::time::interval(LOOK_AT_FILE_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -191,7 +192,7 @@ impl Control {
                         tracing::error!("a worker ended by itself, and bearward with it");
                         return;
                     }
-                    if self.file_changed().await {
+                    if watched && self.file_changed().await {
                         self.reload().await;
                     }
                 }

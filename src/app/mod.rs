@@ -87,6 +87,18 @@ impl App {
     /// # Errors
     /// An address is in use, the store cannot be opened, or the machine gave no thread. Nothing runs then.
     pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+        Self::start_with(loaded, true)
+    }
+
+    /// The same for a configuration that is not what its file says: a change of that is nothing to it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_unwatched(loaded: Loaded) -> Result<Running, StartError> {
+        Self::start_with(loaded, false)
+    }
+
+    fn start_with(loaded: Loaded, watched: bool) -> Result<Running, StartError> {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (alive, ended) = watch::channel(());
         let addresses = Arc::new(Mutex::new(BTreeMap::new()));
@@ -95,7 +107,7 @@ impl App {
         thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || {
-                control::run(loaded, inbox, &shown, started);
+                control::run(loaded, watched, inbox, &shown, started);
                 drop(alive);
             })
             .map_err(StartError::Machine)?;

@@ -204,7 +204,7 @@ fn random_serial() -> Result<[u8; 16], Error> {
 }
 
 /// A certificate in PEM (RFC 7468 section 5).
-pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
     let base64 = BASE64_STANDARD.encode(certificate);
     let mut pem = String::with_capacity(base64.len() + base64.len() / 64 + 64);
     pem.push_str("-----BEGIN CERTIFICATE-----\n");

@@ -21,6 +21,7 @@ use rustls::{ServerConfig, pki_types::CertificateDer};
 
 use self::error::Problem;
 pub use self::{
+    certificate::pem,
     error::{CaError, LeafError},
     files::{Files, Overwrite},
     hosts::Hosts,
@@ -62,7 +63,7 @@ impl Authority {
 
     /// The certificate that clients have to trust, as PEM.
     pub fn certificate_pem(&self) -> String {
-        certificate::pem(self.certificate())
+        pem(self.certificate())
     }
 
     /// The certificate that clients have to trust.

@@ -71,6 +71,12 @@ pub(super) fn https_hosts(config: &Config) -> impl Iterator<Item = &str> {
         .map(|origin| origin.host())
 }
 
+/// The hosts that a CA for this configuration may speak for.
+pub(super) fn constraints(config: &Config) -> Result<Hosts, Exit> {
+    Hosts::only(https_hosts(config))
+        .map_err(|host| Exit::config(format!("no certificate can be made for the upstream host {host:?}")))
+}
+
 fn hosts(config: Option<&Config>) -> Result<Hosts, Exit> {
     let Some(config) = config else {
         return Err(Exit::usage(
@@ -78,8 +84,7 @@ fn hosts(config: Option<&Config>) -> Result<Hosts, Exit> {
              init`), or make a CA that may speak for every host with --any-host",
         ));
     };
-    let hosts = Hosts::only(https_hosts(config))
-        .map_err(|host| Exit::config(format!("no certificate can be made for the upstream host {host:?}")))?;
+    let hosts = constraints(config)?;
     if hosts.is_empty() {
         return Err(Exit::usage(
             "no [upstreams.NAME] has an https:// url, so there is no host that a CA is needed for; --any-host makes one \

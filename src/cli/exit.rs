@@ -44,6 +44,16 @@ impl Exit {
         Self { status: 78, message: message.to_string() }
     }
 
+    /// A status of its own.
+    pub(super) fn with_status(status: u8, message: impl fmt::Display) -> Self {
+        Self { status, message: message.to_string() }
+    }
+
+    /// What a command ended with, which has said all there is to say.
+    pub(super) fn of_command(status: u8) -> Self {
+        Self { status, message: String::new() }
+    }
+
     /// With a further line.
     pub(super) fn and(self, line: impl fmt::Display) -> Self {
         Self { message: format!("{}\n{line}", self.message), ..self }
@@ -51,7 +61,9 @@ impl Exit {
 
     /// Says the words on stderr and yields the status.
     pub(super) fn report(self) -> ExitCode {
-        tell(&self.message);
+        if !self.message.is_empty() {
+            tell(&self.message);
+        }
         ExitCode::from(self.status)
     }
 }

@@ -8,6 +8,7 @@ mod ca;
 mod check;
 mod completions;
 mod demo;
+mod exec;
 mod exit;
 mod init;
 mod login;
@@ -63,6 +64,8 @@ enum Command {
     Status(status::Arguments),
     /// Return when a running bearward is ready
     Wait(wait::Arguments),
+    /// Run a command whose requests come to bearward: proxy variables and CA are set for it, its exit status is the command's
+    Exec(exec::Arguments),
     /// Make the local CA of the forward proxy, or print its certificate
     Ca(ca::Arguments),
     /// Print the JSON Schema of the configuration
@@ -75,7 +78,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run::silence_panics();
-    run::leave_no_core();
+    // A command that we run may leave one: limits are inherited, what we do besides is not.
+    run::leave_no_core(!matches!(arguments.command, Command::Exec(_)));
     let ended = match arguments.command {
         Command::Init(init) => init::run(&init, arguments.config.as_deref()),
         Command::Run => load(arguments.config.as_deref()).and_then(run::run),
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
             load(arguments.config.as_deref()).and_then(|config| status::run(&config, &status))
         }
         Command::Wait(wait) => load(arguments.config.as_deref()).and_then(|config| wait::run(&config, &wait)),
+        Command::Exec(exec) => exec::run(&exec, arguments.config.as_deref()),
         Command::Ca(ca) => ca::run(&ca, arguments.config.as_deref()),
         Command::Schema => schema::run(),
         Command::Completions(completions) => completions::run(&completions),

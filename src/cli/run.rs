@@ -45,11 +45,13 @@ pub(super) fn run(loaded: Loaded) -> Result<(), Exit> {
 }
 
 /// A core file would hold every secret: none is written, and no other process of this user reads this one's memory.
-pub(super) fn leave_no_core() {
+pub(super) fn leave_no_core(by_limit: bool) {
     use rustix::process::{Resource, Rlimit, setrlimit};
 
     // Lowering a limit and giving up a right need none; should a sandbox forbid the call, there is nobody to ask.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    if by_limit {
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
     // A core that is piped to a program, as systemd's is, does not heed the limit.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);

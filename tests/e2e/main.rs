@@ -14,6 +14,7 @@ mod canary;
 mod commands;
 mod discovery;
 mod entrances;
+mod exec;
 mod first_request;
 mod forward;
 mod h2;
