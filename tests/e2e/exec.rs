@@ -141,6 +141,49 @@ async fn curl_python_and_node_need_no_setting_for_hard_wired_https_urls() {
 }
 
 #[tokio::test]
+async fn r003_http_urls_come_to_bearward_with_their_authority() {
+    let world = World::new().await;
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://plain.localhost:{}", plain.local_addr().unwrap().port());
+    world.configure(&format!("[upstreams.plain]\nurl = \"{url}\"\ntoken = \"api\""));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = plain.accept().await {
+            let service = hyper::service::service_fn(answer);
+            let io = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+        }
+    });
+    let mut command = world.command(
+        r#"set -e
+        curl -sSf "$PLAIN/curl"
+        python3 -c 'import os, urllib.request as r; print(r.urlopen(os.environ["PLAIN"] + "/python").read().decode(), end="")'
+        node -e '
+            const http = require("node:http");
+            const url = process.env.PLAIN;
+            const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+            const get = (path) => new Promise((done, failed) => http.get(url + path, { agent }, (answer) => {
+                answer.on("data", (octets) => process.stdout.write(octets)).on("end", done);
+            }).on("error", failed));
+            (async () => {
+                const fetched = await fetch(url + "/fetch", { method: "POST", body: "hi" });
+                process.stdout.write(`${fetched.status} ${await fetched.text()}`);
+                await get("/one");
+                await get("/two");
+                const elsewhere = await fetch(process.env.URL + "/secure");
+                process.stdout.write(await elsewhere.text());
+                agent.destroy();
+            })();
+        '"#,
+    );
+    command.env("PLAIN", &url);
+    let output = ended(command).await;
+    assert_eq!(
+        out(&output),
+        "GET /curl \nGET /python \n200 POST /fetch hi\nGET /one \nGET /two \nGET /secure \n"
+    );
+}
+
+#[tokio::test]
 async fn java_needs_no_setting_either() {
     if !has("java") {
         return;
