@@ -38,6 +38,7 @@ mod nasty;
 mod odd_answers;
 mod other_origins;
 mod outage;
+mod outer_proxy;
 mod page;
 mod pictures;
 mod provider;
