@@ -43,7 +43,7 @@ async fn everything_the_readme_tells_to_type_works() {
 
     assert!(said.contains("/api/_info/version"), "the API's answer reached curl: {said}");
     assert_eq!(shop.token_requests().len(), 1, "token requests");
-    assert_eq!(shop.api_requests().len(), 1, "API requests");
+    assert_eq!(shop.api_requests().len(), 2, "API requests");
     assert_eq!(apicbase.simulator.counts().logins, 1, "logins");
     assert_eq!(apicbase.simulator.token_requests().len(), 1, "codes redeemed");
 }

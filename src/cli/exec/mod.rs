@@ -121,6 +121,7 @@ fn arrange(config: &mut Config, authority: Option<Arc<Authority>>) {
         listener: Listener {
             address: Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             allow_hosts: Vec::new(),
+            tls: None,
             allow_origins: origins.unwrap_or_default(),
         },
         tunnel,

@@ -5,18 +5,24 @@
 
 use std::{fmt, io, sync::Arc};
 
-use http::{HeaderValue, StatusCode};
+use bytes::BytesMut;
+use http::{HeaderValue, Method, StatusCode};
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::{ConnectError, Origin, Protocol, dial::reach, tls};
-use crate::{secret::Secret, wire::Stream};
+use crate::{
+    secret::Secret,
+    wire::{
+        Stream,
+        head::{self, HeadError, Limits},
+    },
+};
 
-/// The longest head of a proxy's answer, in octets, and the most fields in it.
-const LONGEST_HEAD: usize = 16 << 10;
-const MOST_FIELDS: usize = 64;
+/// What bounds the head of a proxy's answer.
+const HEAD: Limits = Limits { size: 16 << 10, fields: 64 };
 
 /// How origins are reached, as configured.
 #[derive(Clone, Debug, Default)]
@@ -169,35 +175,29 @@ impl OuterProxy {
 /// Reads the head of the answer. A 2xx to CONNECT has no content, whatever its fields say; after any other the connection is dropped
 /// with whatever follows.
 async fn answer(stream: &mut Stream) -> Result<StatusCode, Problem> {
-    let mut head = Vec::new();
-    let mut some = [0; 1024];
+    let mut received = BytesMut::new();
     loop {
-        let read = stream.read(&mut some).await.map_err(Problem::Cut)?;
-        if read == 0 {
+        if stream.read_buf(&mut received).await.map_err(Problem::Cut)? == 0 {
             return Err(Problem::Cut(io::ErrorKind::UnexpectedEof.into()));
         }
-        head.extend_from_slice(&some[..read]);
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut parsed = httparse::Response::new(&mut fields);
-        match parsed.parse(&head) {
-            Ok(httparse::Status::Complete(length)) => return judged(parsed.code, length == head.len()),
-            Ok(httparse::Status::Partial) if head.len() < LONGEST_HEAD => {}
-            Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
-                return Err(Problem::NotHttp("the head of its answer is too large"));
-            }
+        match head::answer(&mut received, &Method::CONNECT, HEAD) {
+            Ok(Some(answer)) => return judged(answer.parts.status, received.is_empty()),
+            Ok(None) => {}
+            Err(HeadError::TooLarge) => return Err(Problem::NotHttp("the head of its answer is too large")),
             Err(_) => return Err(Problem::NotHttp("what it answers is no HTTP")),
         }
     }
 }
 
-fn judged(code: Option<u16>, nothing_follows: bool) -> Result<StatusCode, Problem> {
-    match code.and_then(|code| StatusCode::from_u16(code).ok()) {
-        // Until a tunnel stands its far end has nothing to say: these would be the proxy's own words, taken for the origin's.
-        Some(status) if status.is_success() && !nothing_follows => {
-            Err(Problem::NotHttp("octets follow its answer before anything was sent into the tunnel"))
-        }
-        Some(status) if !status.is_informational() => Ok(status),
-        _ => Err(Problem::NotHttp("its answer has no final status")),
+fn judged(status: StatusCode, nothing_follows: bool) -> Result<StatusCode, Problem> {
+    // Until a tunnel stands its far end has nothing to say: these would be the proxy's own words, taken for the origin's.
+    if status.is_success() && !nothing_follows {
+        return Err(Problem::NotHttp("octets follow its answer before anything was sent into the tunnel"));
+    }
+    if status.is_informational() {
+        Err(Problem::NotHttp("its answer has no final status"))
+    } else {
+        Ok(status)
     }
 }
 
@@ -380,7 +380,7 @@ mod tests {
             assert!(problem.contains("HTTPS_PROXY"), "{problem}");
             assert!(!problem.contains("canary"), "{problem}");
         }
-        let long = Box::leak(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(LONGEST_HEAD)).into_boxed_str());
+        let long = Box::leak(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD.size)).into_boxed_str());
         assert!(Fake::new(long, None).await.problem().await.contains("too large"));
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let gone = Fake { address: gone, asked: Arc::default() };
