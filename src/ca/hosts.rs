@@ -41,17 +41,18 @@ impl Hosts {
     /// alone would leave all addresses open, and the other way round.
     pub(super) fn constraints(&self) -> Option<NameConstraints> {
         let hosts = self.0.as_ref()?;
+        let mut permitted = Vec::new();
         let mut excluded = Vec::new();
         if !hosts.iter().any(|host| matches!(host, Host::Dns(_))) {
-            excluded.push(GeneralSubtree::DnsName(String::new()));
+            // No host has this name (RFC 6761 section 6.4). To exclude the empty one would say the same, less plainly to some readers.
+            permitted.push(GeneralSubtree::DnsName("invalid".to_owned()));
         }
-        if !hosts.iter().any(|host| matches!(host, Host::Ip(IpAddr::V4(_)))) {
+        // Addresses of both versions are of one kind of name: where one is permitted, the others are not.
+        if !hosts.iter().any(|host| matches!(host, Host::Ip(_))) {
             excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([0; 4], 0)));
-        }
-        if !hosts.iter().any(|host| matches!(host, Host::Ip(IpAddr::V6(_)))) {
             excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix([0; 16], 0)));
         }
-        let permitted = hosts.iter().map(|host| match host {
+        permitted.extend(hosts.iter().map(|host| match host {
             Host::Dns(name) => GeneralSubtree::DnsName(name.clone()),
             Host::Ip(IpAddr::V4(address)) => {
                 GeneralSubtree::IpAddress(CidrSubnet::V4(address.octets(), [0xff; 4]))
@@ -59,8 +60,8 @@ impl Hosts {
             Host::Ip(IpAddr::V6(address)) => {
                 GeneralSubtree::IpAddress(CidrSubnet::V6(address.octets(), [0xff; 16]))
             }
-        });
-        Some(NameConstraints { permitted_subtrees: permitted.collect(), excluded_subtrees: excluded })
+        }));
+        Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded })
     }
 }
 

@@ -22,17 +22,23 @@ use crate::{
 struct World {
     folder: TempDir,
     server: TlsServer,
+    host: &'static str,
 }
 
 impl World {
     async fn new() -> Self {
+        Self::at("api.localhost").await
+    }
+
+    /// The same under another name or address of this machine.
+    async fn at(host: &'static str) -> Self {
         let ca = Ca::new();
-        let server = served(&ca, "api.localhost", &["h2", "http/1.1"], answer).await;
+        let server = served(&ca, host, &["h2", "http/1.1"], answer).await;
         let folder = tempfile::tempdir().unwrap();
         let root = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, ca.root());
         let pem = format!("-----BEGIN CERTIFICATE-----\n{root}\n-----END CERTIFICATE-----\n");
         std::fs::write(folder.path().join("api-ca.pem"), pem).unwrap();
-        let world = Self { folder, server };
+        let world = Self { folder, server, host };
         world.configure("");
         world
     }
@@ -56,7 +62,7 @@ impl World {
     }
 
     fn url(&self) -> String {
-        format!("https://api.localhost:{}", self.server.address.port())
+        format!("https://{}:{}", self.host, self.server.address.port())
     }
 
     /// `bearward exec -- sh -c SCRIPT` in an environment without any setting. In the script `$URL` is the API's.
@@ -113,31 +119,41 @@ fn has(program: &str) -> bool {
     found.is_ok_and(|found| found.status.success())
 }
 
+/// curl, Python and Node ask the API, each as it does without bearward.
+const EACH: &str = r#"set -e
+    curl -sSf -d hello "$URL/curl"
+    python3 -c 'import os, urllib.request as r; print(r.urlopen(os.environ["URL"] + "/python").read().decode(), end="")'
+    node -e '
+        const https = require("node:https");
+        const url = process.env.URL;
+        (async () => {
+            const fetched = await fetch(url + "/fetch", { method: "POST", body: "hi" });
+            process.stdout.write(`${fetched.status} ${await fetched.text()}`);
+            https.get(url + "/https", (answer) => answer.pipe(process.stdout));
+        })();
+    '"#;
+const EACH_GOT: &str = "POST /curl hello\nGET /python \n200 POST /fetch hi\nGET /https \n";
+
 #[tokio::test]
 async fn curl_python_and_node_need_no_setting_for_hard_wired_https_urls() {
     let world = World::new().await;
-    let output = world
-        .exec(
-            r#"set -e
-            curl -sSf -d hello "$URL/curl"
-            python3 -c 'import os, urllib.request as r; print(r.urlopen(os.environ["URL"] + "/python").read().decode(), end="")'
-            node -e '
-                const https = require("node:https");
-                const url = process.env.URL;
-                (async () => {
-                    const fetched = await fetch(url + "/fetch", { method: "POST", body: "hi" });
-                    process.stdout.write(`${fetched.status} ${await fetched.text()}`);
-                    https.get(url + "/https", (answer) => answer.pipe(process.stdout));
-                })();
-            '"#,
-        )
-        .await;
-    assert_eq!(out(&output), "POST /curl hello\nGET /python \n200 POST /fetch hi\nGET /https \n");
+    let output = world.exec(EACH).await;
+    assert_eq!(out(&output), EACH_GOT);
     assert!(err(&output).contains("made a local CA"), "{}", err(&output));
     assert_eq!(world.left_behind(), 0);
     // The next one finds the CA, and has nothing to say.
     let again = world.exec(r#"curl -sSf "$URL/again""#).await;
     assert_eq!((out(&again).as_str(), err(&again).as_str()), ("GET /again \n", ""));
+}
+
+#[tokio::test]
+async fn r147_programs_take_a_ca_that_is_constrained_to_an_address() {
+    let world = World::at("127.0.0.1").await;
+    assert_eq!(out(&world.exec(EACH).await), EACH_GOT);
+    if has("java") {
+        std::fs::write(world.folder.path().join("Ask.java"), JAVA).unwrap();
+        assert_eq!(out(&world.exec(r#"java "$HOME/Ask.java""#).await), "GET /java \nGET /java \n");
+    }
 }
 
 #[tokio::test]
@@ -183,13 +199,8 @@ async fn r003_http_urls_come_to_bearward_with_their_authority() {
     );
 }
 
-#[tokio::test]
-async fn java_needs_no_setting_either() {
-    if !has("java") {
-        return;
-    }
-    let world = World::new().await;
-    let source = r#"
+/// Both of Java's clients.
+const JAVA: &str = r#"
         import java.net.*; import java.net.http.*;
         public class Ask {
             public static void main(String[] arguments) throws Exception {
@@ -199,7 +210,14 @@ async fn java_needs_no_setting_either() {
                 System.out.print(new String(uri.toURL().openStream().readAllBytes()));
             }
         }"#;
-    std::fs::write(world.folder.path().join("Ask.java"), source).unwrap();
+
+#[tokio::test]
+async fn java_needs_no_setting_either() {
+    if !has("java") {
+        return;
+    }
+    let world = World::new().await;
+    std::fs::write(world.folder.path().join("Ask.java"), JAVA).unwrap();
     let output = world.exec(r#"java "$HOME/Ask.java""#).await;
     assert_eq!(out(&output), "GET /java \nGET /java \n");
 }

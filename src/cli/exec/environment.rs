@@ -5,7 +5,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt::Write as _,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::Path,
 };
 
@@ -39,7 +39,7 @@ pub(super) fn variables(
     set.push(("NODE_USE_ENV_PROXY", "1".into()));
     set.extend(trust.variables().iter().map(|(name, path)| (*name, path.clone().into_os_string())));
     set.push(("NODE_OPTIONS", after(env("NODE_OPTIONS"), &node(trust.node()))));
-    let mut java = java_proxy(proxy, &direct);
+    let mut java = java_proxy(proxy, &direct, upstreams);
     if let Some(store) = trust.java() {
         java += &java_trust(store, env("JAVA_TOOL_OPTIONS").as_deref(), tell);
     }
@@ -89,7 +89,7 @@ fn node(preload: &Path) -> String {
 }
 
 /// Java's proxies. It reads `*` for any part of a name, and `|` between names.
-fn java_proxy(proxy: SocketAddr, direct: &[String]) -> String {
+fn java_proxy(proxy: SocketAddr, direct: &[String], upstreams: &[(String, String)]) -> String {
     let mut options = String::new();
     for scheme in ["http", "https"] {
         // Writing to a String cannot fail.
@@ -97,7 +97,12 @@ fn java_proxy(proxy: SocketAddr, direct: &[String]) -> String {
     }
     let networks = |entry: &&String| !entry.contains('/');
     let names: Vec<String> = direct.iter().filter(networks).flat_map(|entry| java_names(entry)).collect();
-    options + "-Dhttp.nonProxyHosts=" + &names.join("|")
+    options += "-Dhttp.nonProxyHosts=";
+    // Java adds this machine's addresses to every list but an empty one.
+    if upstreams.iter().any(|(_, origin)| java_takes_for_this_machine(origin)) {
+        return options;
+    }
+    options + &names.join("|")
 }
 
 /// Java's trust store, unless it has another.
@@ -113,11 +118,17 @@ fn java_trust(store: &Path, present: Option<&OsStr>, tell: &mut dyn FnMut(String
     format!(" -Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStoreType=PKCS12", quoted(store))
 }
 
+fn java_takes_for_this_machine(origin: &str) -> bool {
+    let Ok(url) = origin.parse::<http::Uri>() else { return false };
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 fn java_names(entry: &str) -> Vec<String> {
     let name = entry.trim_start_matches("*.").trim_start_matches('.');
-    if name.parse::<std::net::Ipv6Addr>().is_ok() {
+    if name.parse::<Ipv6Addr>().is_ok() {
         vec![format!("[{name}]")]
-    } else if name == "*" || name.parse::<std::net::IpAddr>().is_ok() {
+    } else if name == "*" || name.parse::<IpAddr>().is_ok() {
         vec![name.to_owned()]
     } else {
         vec![name.to_owned(), format!("*.{name}")]
