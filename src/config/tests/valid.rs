@@ -297,3 +297,25 @@ fn r146_a_key_that_means_nothing_beside_its_grant_or_method_is_a_warning_that_sh
     }
     assert!(shown.contains("refresh_token = ***"), "{shown}");
 }
+
+#[test]
+fn origins_are_reached_through_the_proxy_of_the_environment_unless_a_key_says_otherwise() {
+    let read = |proxy: &str, variable: &str| {
+        let env = |name: &str| (name == "HTTPS_PROXY").then(|| variable.to_owned());
+        let text = UPSTREAM.replace("listen", &format!("{proxy}\nlisten"));
+        Config::parse_with(&text, "bearward.toml", &env)
+    };
+    let proxy = |key: &str| {
+        let config = read(key, "http://user:canary@outer.example:3128").unwrap().config;
+        assert!(!format!("{config:?}").contains("canary"));
+        config.upstreams["a"].outer.as_ref().map(|proxy| proxy.origin().to_string())
+    };
+    assert_eq!(proxy("").as_deref(), Some("http://outer.example:3128"));
+    assert_eq!(proxy("proxy = \"env\"").as_deref(), Some("http://outer.example:3128"));
+    assert_eq!(proxy("proxy = \"none\""), None);
+    assert_eq!(proxy("proxy = \"http://other.example\"").as_deref(), Some("http://other.example"));
+    // One that is not spoken to is no reason to go past it.
+    let problem = read("", "socks5://user:canary@outer.example:1080").unwrap_err().to_string();
+    assert!(problem.contains("SOCKS") && problem.contains("proxy = \"none\""), "{problem}");
+    assert!(!problem.contains("canary"), "{problem}");
+}
