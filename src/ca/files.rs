@@ -63,6 +63,8 @@ pub(super) fn read(files: &Files) -> Result<(Vec<CertificateDer<'static>>, Zeroi
 pub(super) fn write(files: &Files, made: &Made, overwrite: Overwrite) -> Result<(), CaError> {
     let pairs =
         [(&files.key, made.key.as_str(), 0o600), (&files.certificate, made.certificate.as_str(), 0o644)];
+    // Whoever comes second finds both files, and not the first of them.
+    let _turn = turn(folder_of(&files.key)).map_err(|error| CaError::io(&files.key, error))?;
     if overwrite == Overwrite::Never
         && let Some((taken, ..)) = pairs.iter().find(|(path, ..)| path.symlink_metadata().is_ok())
     {
@@ -86,6 +88,14 @@ pub(super) fn write(files: &Files, made: &Made, overwrite: Overwrite) -> Result<
             .map_err(|error| CaError::io(path, error))?;
     }
     Ok(())
+}
+
+/// The folder's lock, until it is dropped; the folder is made where it is missing.
+fn turn(folder: &Path) -> io::Result<File> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let folder = File::open(folder)?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 fn write_aside(path: &Path, content: &str, mode: u32) -> io::Result<NamedTempFile> {

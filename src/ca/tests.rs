@@ -341,3 +341,22 @@ async fn r146_the_key_shows_nowhere() {
         assert!(!said.contains(line) && !said.contains("PRIVATE"), "{said}");
     }
 }
+
+#[test]
+fn of_several_who_make_one_at_once_one_does_and_the_others_find_it_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(&folder.path().join("bearward"));
+    let hosts = Hosts::only(["api.example"]).unwrap();
+    let clock = Clock::system();
+    let make = || match Authority::make(&files, &hosts, Overwrite::Never, &clock) {
+        Ok(authority) => (true, authority),
+        Err(error) if error.is_there() => (false, Authority::open(&files, &clock).unwrap()),
+        Err(error) => panic!("{error}"),
+    };
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(made.iter().filter(|(first, _)| *first).count(), 1);
+    assert!(made.iter().all(|(_, authority)| authority.certificate() == made[0].1.certificate()));
+}
