@@ -3,6 +3,7 @@
 mod extended_connect;
 mod hops;
 mod http2;
+mod interim;
 mod properties;
 mod rejections;
 mod replays;
