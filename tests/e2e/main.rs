@@ -49,3 +49,4 @@ mod shutdown;
 mod support;
 mod tls;
 mod vectors;
+mod websocket;
