@@ -1,6 +1,11 @@
 //! The application of the matrix: one request by any way in, and all that came of it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Mutex};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Version, header};
@@ -12,11 +17,17 @@ use hyper::{
     ext::Protocol,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     sync::oneshot,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Body, Fate, Way,
@@ -28,6 +39,9 @@ use super::{
 pub struct Doors {
     pub own: SocketAddr,
     pub gateway: SocketAddr,
+    pub tls: SocketAddr,
+    /// Who is trusted there.
+    pub root: CertificateDer<'static>,
     pub unix: PathBuf,
 }
 
@@ -52,7 +66,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// Asks once, by `way`, on a connection of its own.
 pub async fn ask(way: Way, doors: &Doors, body: Body, fate: Fate, name: &str, cell: &Cell) -> Outcome {
-    let mut sender = connect(way, doors).await;
+    let mut sender = connect(way, doors, body).await;
     let (content, talk) = content(body, fate, way);
     let mut request = head(way, body, fate, name).body(content).unwrap();
     if way.is_http2() && body == Body::WebSocket {
@@ -77,11 +91,17 @@ pub async fn ask(way: Way, doors: &Doors, body: Body, fate: Fate, name: &str, ce
     read(answer, body, pieces, cell).await
 }
 
-async fn connect(way: Way, doors: &Doors) -> Sender {
+async fn connect(way: Way, doors: &Doors, body: Body) -> Sender {
     let stream: Box<dyn Io> = match way {
-        Way::Unix => Box::new(UnixStream::connect(&doors.unix).await.unwrap()),
-        Way::OwnPort => Box::new(TcpStream::connect(doors.own).await.unwrap()),
-        Way::GatewayPath | Way::GatewayHost => Box::new(TcpStream::connect(doors.gateway).await.unwrap()),
+        Way::Unix | Way::Http2Unix => Box::new(UnixStream::connect(&doors.unix).await.unwrap()),
+        Way::OwnPort | Way::Http2Known => Box::new(TcpStream::connect(doors.own).await.unwrap()),
+        Way::Tls | Way::Http2Tls => {
+            let stream = TcpStream::connect(doors.tls).await.unwrap();
+            Box::new(within_tls(stream, &doors.root, way.is_http2()).await)
+        }
+        Way::GatewayPath | Way::GatewayHost | Way::Http2GatewayPath | Way::Http2GatewayHost => {
+            Box::new(TcpStream::connect(doors.gateway).await.unwrap())
+        }
     };
     let stream = TokioIo::new(stream);
     if !way.is_http2() {
@@ -90,13 +110,33 @@ async fn connect(way: Way, doors: &Doors) -> Sender {
         return Sender::Http1(sender);
     }
     let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    // What is enabled has to be known before it is asked for.
+    while body == Body::WebSocket && !connection.is_extended_connect_protocol_enabled() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     tokio::spawn(async move { drop(connection.await) });
     Sender::Http2(sender)
 }
 
+async fn within_tls(stream: TcpStream, root: &CertificateDer<'static>, http2: bool) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    assert!(stream.get_ref().1.alpn_protocol().is_some());
+    stream
+}
+
 fn head(way: Way, body: Body, fate: Fate, name: &str) -> http::request::Builder {
-    let prefix = if way == Way::GatewayPath { "/matrix" } else { "" };
-    let host = if way == Way::GatewayHost { "matrix.local" } else { "localhost" };
+    let prefix = if matches!(way, Way::GatewayPath | Way::Http2GatewayPath) { "/matrix" } else { "" };
+    let by_host = matches!(way, Way::GatewayHost | Way::Http2GatewayHost);
+    let host = if by_host { "matrix.local" } else { "localhost" };
     let http2 = way.is_http2();
     let uri = if http2 { format!("http://{host}{prefix}{TARGET}") } else { format!("{prefix}{TARGET}") };
     let mut head = Request::builder().uri(uri).method(body.method());

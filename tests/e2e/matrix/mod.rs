@@ -50,6 +50,12 @@ axis! {
         GatewayPath = "gateway by path",
         GatewayHost = "gateway by Host",
         Unix = "Unix socket",
+        Tls = "TLS listener",
+        Http2Known = "own port, HTTP/2 with prior knowledge",
+        Http2GatewayPath = "gateway by path, HTTP/2",
+        Http2GatewayHost = "gateway by Host, HTTP/2",
+        Http2Unix = "Unix socket, HTTP/2",
+        Http2Tls = "TLS listener, HTTP/2",
     }
 }
 
@@ -94,7 +100,14 @@ axis! {
 
 impl Way {
     pub fn is_http2(self) -> bool {
-        false
+        matches!(
+            self,
+            Self::Http2Known
+                | Self::Http2GatewayPath
+                | Self::Http2GatewayHost
+                | Self::Http2Unix
+                | Self::Http2Tls
+        )
     }
 }
 
@@ -230,6 +243,10 @@ fn judge(expected: &Expected, outcome: &Outcome, tokens: &[String]) -> Vec<Strin
     wrong
 }
 
+fn pem(what: &str, octets: &[u8]) -> String {
+    format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", STANDARD.encode(octets))
+}
+
 pub fn digest(content: &[u8]) -> String {
     let sum = content.iter().fold(7u64, |sum, octet| sum.wrapping_mul(31).wrapping_add(u64::from(*octet)));
     format!("{} octets, {sum:x}", content.len())
@@ -255,12 +272,12 @@ impl Stage {
         let (ca, folder) = (Ca::new(), tempfile::tempdir().unwrap());
         let authorization_server = AuthorizationServer::new().start().await.unwrap();
         let upstream = Upstream::start(spoken, &ca).await;
-        let pem = format!(
-            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-            STANDARD.encode(ca.root())
-        );
         let (root, unix) = (folder.path().join("ca.pem"), folder.path().join("api.sock"));
-        std::fs::write(&root, pem).unwrap();
+        std::fs::write(&root, pem("CERTIFICATE", &ca.root())).unwrap();
+        let (chain, key) = ca.identity("localhost");
+        std::fs::write(folder.path().join("c.pem"), pem("CERTIFICATE", &chain[0])).unwrap();
+        std::fs::write(folder.path().join("k.pem"), pem("PRIVATE KEY", key.secret_der())).unwrap();
+        let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
         let keys = format!(
             "url = \"{}\"\ntoken = \"api\"\nhttp = \"{}\"\nreplay_limit = \"{REPLAY_LIMIT}B\"\n{}",
             upstream.url,
@@ -274,15 +291,21 @@ impl Stage {
         let bearward = start(&format!(
             "store = {{ kind = \"memory\" }}\n[tokens.api]\ngrant_type = \"client_credentials\"\n\
              token_endpoint = \"{}/token\"\nclient_id = \"app\"\nclient_secret = \"secret\"\n\
-             [gateway]\nlisten = \"127.0.0.1:0\"\n\
+             [limits]\nextended_connect = true\n[gateway]\nlisten = \"127.0.0.1:0\"\n\
+             [upstreams.tls]\nlisten = \"127.0.0.1:0\"\n{keys}\
+             listen_tls = {{ certificate = \"{}\", key = \"{}\" }}\n\
              [upstreams.own]\nlisten = \"127.0.0.1:0\"\npath = \"/matrix\"\nhost = \"matrix.local\"\n{keys}\
              [upstreams.unix]\nlisten = \"unix:{}\"\n{keys}",
             authorization_server.url(),
+            certificate.display(),
+            key.display(),
             unix.display(),
         ));
         let doors = Doors {
             own: bearward.address("own").unwrap(),
             gateway: bearward.address("gateway").unwrap(),
+            tls: bearward.address("tls").unwrap(),
+            root: ca.root(),
             unix,
         };
         // A token that was never accepted is not replaced at once.
