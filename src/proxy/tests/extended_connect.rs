@@ -111,7 +111,8 @@ fn r108_r110_an_extended_connect_becomes_a_handshake_with_a_nonce_of_ours() {
 #[test]
 fn r067_an_upstream_that_does_not_switch_or_proves_nothing_gives_an_extended_connect_no_tunnel() {
     run(async {
-        let wrong: [(fn(String) -> String, u16); 4] = [
+        type Answers = fn(String) -> String;
+        let wrong: [(Answers, u16); 4] = [
             (|_| switched("AAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()), 502),
             (|proof| switched(proof).replace("Sec-WebSocket-Accept", "X"), 502),
             (|_| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(), 502),

@@ -338,6 +338,7 @@ impl Stage {
 }
 
 /// Every cell with this upstream. Those of one fate take turns on one bearward; the fates go on side by side.
+#[expect(clippy::print_stdout, reason = "what ran is for people to read, with --nocapture")]
 async fn every_cell_with(spoken: Spoken) {
     let (mut ran, mut wrong) = (0, String::new());
     for (cells, problems) in join_all(Fate::ALL.iter().map(|fate| column(spoken, *fate))).await {
