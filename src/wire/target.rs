@@ -177,15 +177,9 @@ mod tests {
     use super::*;
 
     fn target(method: &Method, text: &'static str) -> Result<String, &'static str> {
-        read(method, Bytes::from_static(text.as_bytes())).map(|uri| {
-            match (uri.authority(), uri.path_and_query()) {
-                (authority, path) => format!(
-                    "{} {}",
-                    authority.map_or("-", Authority::as_str),
-                    path.map_or("-", PathAndQuery::as_str)
-                ),
-            }
-        })
+        let uri = read(method, Bytes::from_static(text.as_bytes()))?;
+        let authority = uri.authority().map_or("-", Authority::as_str);
+        Ok(format!("{authority} {}", uri.path_and_query().map_or("-", PathAndQuery::as_str)))
     }
 
     #[test]
