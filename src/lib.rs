@@ -19,7 +19,8 @@
 //!
 //! # The way of a request
 //!
-//! 1. [`ingress::accept`] takes a connection, [`ingress::connection`] reads HTTP/1.1 from it within its limits.
+//! 1. [`ingress::accept`] takes a connection, `ingress/http1` reads HTTP/1.1 from it within its limits ([`ingress::connection`]), by the
+//!    grammar of [`wire`]; `docs/design.md` says why that is our own.
 //! 2. [`ingress::door`] asks [`ingress::admission`] whether it may come in (Host, Origin).
 //!    The forward proxy ([`ingress::forward`]) finds the upstream by the origin that the target names, opens a tunnel's TLS where an
 //!    upstream is meant ([`ca`]), and lets nothing else near a token.

@@ -3,7 +3,7 @@
 //! Knows that whatever happens to a request, it is answered: a refusal and a panic are answers too. Every way in leads through here
 //! to the one exchange.
 
-use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc};
 
 use futures_util::FutureExt;
 use http::{Method, Request, Response, header};
@@ -62,7 +62,9 @@ impl Door {
         entrance: &Rc<Entrance>,
     ) -> Response<ResponseBody> {
         // RefCells of a route are borrowed only between two awaits and hold nothing half-made.
-        let answer = AssertUnwindSafe(self.led_on(request, caller, entrance)).catch_unwind().await;
+        // Pinned where it begins: it is large, and moved whole by each of these otherwise.
+        let led_on = pin!(self.led_on(request, caller, entrance));
+        let answer = AssertUnwindSafe(led_on).catch_unwind().await;
         answer.unwrap_or_else(|_| {
             Failure::new(Kind::Panic, "this is a bug of bearward; its log says where").into_response()
         })

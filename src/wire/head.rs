@@ -247,8 +247,8 @@ fn has_underscore(fields: &HeaderMap) -> Result<bool, HeadError> {
 }
 
 /// Writes an answer's head to `out`, as [`write_request`] does: the status line of HTTP/1.1 (with the reason that came, see [`Reason`]), the fields in
-/// their order, a Date where there is none and `date` is one, our framing, and `connection` as the value of Connection. Where there is a
-/// Content-Length among the fields, ours takes its place.
+/// their order, our framing, `date` as the value of Date, and `connection` as that of Connection. Where there is a Content-Length among the
+/// fields, ours takes its place.
 pub fn write_answer(
     parts: &response::Parts,
     framing: Framing,
@@ -266,9 +266,7 @@ pub fn write_answer(
     }
     out.extend_from_slice(b"\r\n");
     write_fields(&parts.headers, parts.extensions.get::<Spelling>(), framing, out);
-    if let Some(date) = date
-        && !parts.headers.contains_key(header::DATE)
-    {
+    if let Some(date) = date {
         fields::write(b"date", date, out);
     }
     if let Some(connection) = connection {

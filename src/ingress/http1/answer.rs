@@ -59,7 +59,14 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
         let ends =
             !asked.persists || line.draining || line.is_broken() || never_comes || framing == Framing::Close;
         let connection = ends.then_some("close");
-        head::write_answer(&head, framing, connection, Some(&date::now()), line.outbox.gathered());
+        let date = date_of(&head);
+        head::write_answer(
+            &head,
+            framing,
+            connection,
+            date.as_ref().map(<[u8; _]>::as_slice),
+            line.outbox.gathered(),
+        );
         ends
     };
     let content_written = if has_content(asked, &head) && framing != Framing::Length(0) {
@@ -82,12 +89,24 @@ async fn begin_takeover(line: &RefCell<Line>, head: &response::Parts, takeover: 
         let mut line = line.borrow_mut();
         line.begin_answer();
         let connection = upgrade.then_some("upgrade");
-        head::write_answer(head, Framing::Nothing, connection, Some(&date::now()), line.outbox.gathered());
+        let date = date_of(head);
+        head::write_answer(
+            head,
+            Framing::Nothing,
+            connection,
+            date.as_ref().map(<[u8; _]>::as_slice),
+            line.outbox.gathered(),
+        );
     }
     match std::future::poll_fn(|cx| poll_flush(line, cx)).await {
         Ok(()) => Then::TakenOver(takeover),
         Err(_) => Then::Cut,
     }
+}
+
+/// RFC 9110 section 6.6.1: an answer that came without one gets one.
+fn date_of(head: &response::Parts) -> Option<[u8; date::LENGTH]> {
+    (!head.headers.contains_key(header::DATE)).then(date::now)
 }
 
 /// Whether such an answer may have content (RFC 9112 section 6.3).

@@ -4,7 +4,7 @@
 
 use std::{
     cell::RefCell,
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -46,7 +46,13 @@ where
         let then = match head.map_err(refusal::of).and_then(|head| acceptable(head, limits)) {
             Ok(head) => {
                 let (asked, request) = begin(line, head);
-                let Some(answer) = answered(line, service(request)).await else { return };
+                // In one place from its beginning to its end: what answers a request is large, and moving it costs more than reading
+                // the request does.
+                let answer = {
+                    let mut answering = pin!(service(request));
+                    std::future::poll_fn(|cx| poll_answered(line, answering.as_mut(), cx)).await
+                };
+                let Some(answer) = answer else { return };
                 answer::write(line, &asked, answer).await
             }
             Err(failure) => refuse(line, failure).await,
@@ -132,21 +138,21 @@ fn begin(line: &Rc<RefCell<Line>>, head: RequestHead) -> (Asked, Request<Incomin
 }
 
 /// The answer, as soon as it is there; `None` if the application is gone before.
-async fn answered<T>(line: &RefCell<Line>, answering: impl Future<Output = T>) -> Option<T> {
-    let mut answering = pin!(answering);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer));
-        }
-        let mut line = line.borrow_mut();
-        line.attend(cx);
-        // A 100, or another interim answer.
-        if let Poll::Ready(Err(_)) = line.poll_flush(cx) {
-            return Poll::Ready(None);
-        }
-        line.poll_gone(cx).map(|_gone| None)
-    })
-    .await
+fn poll_answered<T>(
+    line: &RefCell<Line>,
+    answering: Pin<&mut impl Future<Output = T>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<T>> {
+    if let Poll::Ready(answer) = answering.poll(cx) {
+        return Poll::Ready(Some(answer));
+    }
+    let mut line = line.borrow_mut();
+    line.attend(cx);
+    // A 100, or another interim answer.
+    if let Poll::Ready(Err(_)) = line.poll_flush(cx) {
+        return Poll::Ready(None);
+    }
+    line.poll_gone(cx).map(|_gone| None)
 }
 
 async fn refuse(line: &RefCell<Line>, failure: Failure) -> Then {

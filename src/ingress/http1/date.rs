@@ -10,7 +10,7 @@ use std::{
 use crate::clock::Clock;
 
 /// The length of an IMF-fixdate.
-const LENGTH: usize = 29;
+pub(super) const LENGTH: usize = 29;
 
 thread_local! {
     static LAST: Cell<(u64, [u8; LENGTH])> = const { Cell::new((u64::MAX, [0; LENGTH])) };

@@ -267,8 +267,8 @@ fn an_answers_framing_is_ours() {
     );
     for framing in [Framing::Nothing, Framing::Close] {
         assert_eq!(
-            written(&[("date", "then"), ("content-length", "1")], framing, None),
-            "HTTP/1.1 404 Not Found\r\ndate: then\r\n\r\n"
+            written(&[("content-length", "1")], framing, None),
+            "HTTP/1.1 404 Not Found\r\ndate: now\r\n\r\n"
         );
     }
     assert_eq!(

@@ -167,7 +167,8 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 fn paused(test: impl Future<Output = ()>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build().unwrap();
-    runtime.block_on(LocalSet::new().run_until(test));
+    let test = async { tokio::time::timeout(Duration::from_secs(24 * 3600), test).await };
+    runtime.block_on(LocalSet::new().run_until(test)).expect("a day later it still stands there");
 }
 
 /// Says when it is dropped.
