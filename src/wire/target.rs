@@ -162,7 +162,7 @@ const KINDS: [u8; 256] = {
             // the rest of pchar
             b':' | b'@' | b'/' => IN_PATH | IN_QUERY,
             b'[' | b']' | b'|' => IN_PATH | IN_QUERY,
-            b'?' | b'{' | b'}' | b'^' | b'`' => IN_QUERY,
+            b'?' | b'{' | b'}' | b'^' | b'`' | b'\\' => IN_QUERY,
             _ => 0,
         };
         octet += 1;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Version, header};
+use http::{Method, Request, Response, Version, header};
 use tokio::io::AsyncWriteExt;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
     proxy::Failure,
     wire::{
         Content, Incoming, Interim, Source, Stream,
-        head::{self, HeadError, RequestHead},
+        head::{self, RequestHead},
     },
 };
 
@@ -43,7 +43,7 @@ where
 {
     let bounds = head::Limits { size: limits.head_size, fields: limits.head_fields };
     while let Some(head) = std::future::poll_fn(|cx| poll_head(line, bounds, cx)).await {
-        let then = match head.map_err(refusal::of).and_then(|head| acceptable(head, limits)) {
+        let then = match head.and_then(|head| acceptable(head, limits)) {
             Ok(head) => {
                 let (asked, request) = begin(line, head);
                 // In one place from its beginning to its end: what answers a request is large, and moving it costs more than reading
@@ -55,7 +55,7 @@ where
                 let Some(answer) = answer else { return };
                 answer::write(line, &asked, answer).await
             }
-            Err(failure) => refuse(line, failure).await,
+            Err((method, failure)) => refuse(line, method, failure).await,
         };
         match then {
             Then::Goes => {
@@ -81,19 +81,26 @@ where
     }
 }
 
+/// Why a request is refused, and its method: one to HEAD is answered without content, whatever else is wrong with it.
+type Refused = (Method, Failure);
+
 /// The next request's head; `None` where none comes.
 fn poll_head(
     line: &RefCell<Line>,
     bounds: head::Limits,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<RequestHead, HeadError>>> {
+) -> Poll<Option<Result<RequestHead, Refused>>> {
     let mut line = line.borrow_mut();
     loop {
         if !line.inbox.is_empty() {
+            let is_head = line.inbox.starts_with(b"HEAD ");
             match head::request(&mut line.inbox, bounds) {
                 Ok(None) => {}
                 Ok(Some(head)) => return Poll::Ready(Some(Ok(head))),
-                Err(fault) => return Poll::Ready(Some(Err(fault))),
+                Err(fault) => {
+                    let method = if is_head { Method::HEAD } else { Method::GET };
+                    return Poll::Ready(Some(Err((method, refusal::of(fault)))));
+                }
             }
         }
         let phase = if line.inbox.is_empty() { Phase::Idle } else { Phase::Head };
@@ -109,8 +116,11 @@ fn poll_head(
     }
 }
 
-fn acceptable(head: RequestHead, limits: &Limits) -> Result<RequestHead, Failure> {
-    if head.underscored && limits.refuse_underscores { Err(refusal::underscore()) } else { Ok(head) }
+fn acceptable(head: RequestHead, limits: &Limits) -> Result<RequestHead, Refused> {
+    if head.underscored && limits.refuse_underscores {
+        return Err((head.parts.method, refusal::underscore()));
+    }
+    Ok(head)
 }
 
 fn begin(line: &Rc<RefCell<Line>>, head: RequestHead) -> (Asked, Request<Incoming>) {
@@ -155,10 +165,10 @@ fn poll_answered<T>(
     line.poll_gone(cx).map(|_gone| None)
 }
 
-async fn refuse(line: &RefCell<Line>, failure: Failure) -> Then {
+async fn refuse(line: &RefCell<Line>, method: Method, failure: Failure) -> Then {
     failure.log();
     line.borrow_mut().enter(Phase::Busy);
-    let asked = Asked { method: http::Method::GET, version: Version::HTTP_11, persists: false };
+    let asked = Asked { method, version: Version::HTTP_11, persists: false };
     answer::write(line, &asked, failure.into_response()).await
 }
 
