@@ -2,7 +2,7 @@
 //!
 //! Knows which octets may stand where. Does not know which targets or hosts are served.
 //!
-//! What browsers send is let through although RFC 3986 wants it encoded: `[ ] |` in a path, and in a query also `{ } ^` and the grave
+//! What browsers send is let through although RFC 3986 wants it encoded: `[ ] |` in a path, and in a query also `{ } ^ \` and the grave
 //! accent. Whatever else it does not know is refused: what one program corrects another may read differently.
 
 use std::net::Ipv6Addr;
@@ -191,6 +191,7 @@ mod tests {
             (&get, "//evil.example/x", "- //evil.example/x"),
             (&get, "/a:b@c%2f%E2?x[]=1|2&{3}^`", "- /a:b@c%2f%E2?x[]=1|2&{3}^`"),
             (&get, "/[a]|b", "- /[a]|b"),
+            (&get, "/a?b\\c", "- /a?b\\c"),
             (&get, "http://host", "host /"),
             (&get, "HTTP://Host:80?a", "Host:80 /?a"),
             (&get, "https://[::1]:8443/a?b", "[::1]:8443 /a?b"),
@@ -231,7 +232,6 @@ mod tests {
             "/a^b",
             "/a`b",
             "/{a}",
-            "/a?b\\c",
             "/a?\"",
             "/a?<",
             "/é",
@@ -323,7 +323,7 @@ mod tests {
                         prop_assert_eq!(uri.authority().unwrap().as_str(), &text);
                     } else {
                         prop_assert!(path == "*" || text.ends_with(path) || text.ends_with(&path[1..]), "{} {}", text, path);
-                        prop_assert!(path.bytes().all(|octet| octet.is_ascii_graphic() && !b"#\"<>\\".contains(&octet)));
+                        prop_assert!(path.bytes().all(|octet| octet.is_ascii_graphic() && !b"#\"<>".contains(&octet)));
                     }
                 }
             }

@@ -57,3 +57,13 @@ fn r030_names_with_underscores_can_be_refused() {
         }
     });
 }
+
+#[test]
+fn r072_a_refused_head_is_answered_without_content() {
+    local(async {
+        for request in ["HEAD / HTTP/1.1\r\n\r\n", "HEAD /# HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            let answer = said(request).await;
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+        }
+    });
+}
