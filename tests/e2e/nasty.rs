@@ -37,7 +37,7 @@ const LESSONS: u64 = 2 * APPLICATIONS;
 enum End {
     /// With each answer; the FIN comes at once behind it.
     AfterAnswer,
-    /// When nothing has come for so long.
+    /// When nothing has come for so long since an answer.
     AfterIdling(Duration),
     /// With a reset behind the n-th answer.
     ResetAfter(u32),
@@ -231,7 +231,7 @@ async fn serve(mut socket: TcpStream, end: End, log: Rc<RefCell<HashMap<u64, u32
     for nth in 1.. {
         let next = head(&mut socket, &mut read);
         let next = match end {
-            End::AfterIdling(span) => tokio::time::timeout(span, next).await.ok().flatten(),
+            End::AfterIdling(span) if nth > 1 => tokio::time::timeout(span, next).await.ok().flatten(),
             _ => next.await,
         };
         let Some(head) = next else { return };

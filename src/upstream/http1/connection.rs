@@ -105,7 +105,12 @@ impl Connection {
         let spare = self.read.capacity() - self.read.len();
         // While slices of it are on their way to the application, what is left of the buffer is used up first.
         if spare < room && !self.read.try_reclaim(room) && spare < room.div_ceil(4) {
-            self.read.reserve(room);
+            if self.read.is_empty() {
+                // Growing it would double it.
+                self.read = BytesMut::with_capacity(room);
+            } else {
+                self.read.reserve(room);
+            }
         }
         pin!(self.stream.read_buf(&mut self.read)).poll(cx)
     }

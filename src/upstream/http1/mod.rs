@@ -12,3 +12,6 @@ mod sending;
 pub(super) use connection::Connection;
 pub(super) use exchange::{Exchange, Left, Unanswered};
 pub(super) use sending::Sending;
+
+#[cfg(test)]
+mod tests;
