@@ -1,4 +1,4 @@
-//! A connection's bytes as hyper's client wants them.
+//! An HTTP/2 connection's bytes as hyper's client wants them.
 //!
 //! Knows that an upstream may answer and stop reading while a request's body is still going out (RFC 9112 section 9.5):
 //! a failed write alone does not end an exchange, the read side decides. Does not know HTTP.
