@@ -33,6 +33,8 @@ async def serve(reader, writer):
                 tell(json.dumps(said | {"host": host.decode(), "content": content.hex()}))
                 writer.write(connection.send(h11.Response(status_code=200, headers=[("content-length", "0")])))
                 writer.write(connection.send(h11.EndOfMessage()))
+                if connection.our_state is h11.MUST_CLOSE:
+                    break
             elif event is h11.PAUSED and connection.our_state is h11.DONE:
                 connection.start_next_cycle()
             else:
@@ -40,8 +42,8 @@ async def serve(reader, writer):
     except h11.RemoteProtocolError as error:
         answer = h11.Response(status_code=error.error_status_hint, headers=[("connection", "close")])
         writer.write(connection.send(answer) or b"")
-    await writer.drain()
-    writer.close()
+    finally:
+        writer.close()
 
 
 async def main():
