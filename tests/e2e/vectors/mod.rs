@@ -2,6 +2,7 @@
 //! and borderline requests go through it, and what arrives is read by a strict checker and by three origin servers of different
 //! make.
 
+mod answers;
 mod makes;
 mod origin;
 mod table;

@@ -151,7 +151,7 @@ impl Draft {
 }
 
 /// Field lines that are none (r043, r045-r049).
-const BAD_FIELDS: &[&[u8]] = &[
+pub const BAD_FIELDS: &[&[u8]] = &[
     b"X-A : a",
     b"X-A\t: a",
     b" X-A: a",
@@ -218,7 +218,7 @@ const BAD_FIELDS: &[&[u8]] = &[
 ];
 
 /// Field lines that are unusual and valid (r073).
-const GOOD_FIELDS: &[&[u8]] = &[
+pub const GOOD_FIELDS: &[&[u8]] = &[
     b"X-A:",
     b"X-A: ",
     b"X-A:a",
