@@ -44,6 +44,12 @@ struct Make {
     _folder: tempfile::TempDir,
 }
 
+/// What a run with `--nocapture` shows: how much was compared.
+#[expect(clippy::print_stdout, reason = "for whoever looks at what the test compares")]
+fn say(name: &str, requests: usize, refused: &[String]) {
+    println!("{name}: {requests} requests read alike, {} refused: {refused:#?}", refused.len());
+}
+
 /// Every recorded connection is read alike by the strict checker and by all three.
 pub async fn agree(received: &[Received]) {
     for started in [nginx().await, node().await, h11().await] {
@@ -96,7 +102,7 @@ pub async fn agree(received: &[Received]) {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-        println!("{}: {requests} requests read alike, {} refused: {refused:#?}", make.name, refused.len());
+        say(make.name, requests, &refused);
         assert!(refused.len() * 20 < requests, "{} refuses more than a few", make.name);
     }
 }
