@@ -10,6 +10,9 @@ mod meter;
 mod request;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::{cell::RefCell, convert::Infallible, pin::Pin, pin::pin, rc::Rc, task::Poll, time::Duration};
 
 use bytes::Bytes;
