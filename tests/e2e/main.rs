@@ -19,6 +19,7 @@ mod first_request;
 mod forward;
 mod h2;
 mod h2_blocks;
+mod h2_conformance;
 mod h2_floods;
 mod init;
 mod listen_tls;

@@ -7,10 +7,16 @@ const HEAD: usize = 9;
 /// The frame types that count for something here (RFC 9113 section 6).
 pub(super) const DATA: u8 = 0x0;
 pub(super) const HEADERS: u8 = 0x1;
+const PRIORITY_FRAME: u8 = 0x2;
 pub(super) const RST_STREAM: u8 = 0x3;
+pub(super) const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const GOAWAY: u8 = 0x7;
 pub(super) const WINDOW_UPDATE: u8 = 0x8;
 pub(super) const CONTINUATION: u8 = 0x9;
 
+/// Of DATA and HEADERS; ACK of SETTINGS.
+pub(super) const END_STREAM: u8 = 0x1;
 pub(super) const END_HEADERS: u8 = 0x4;
 pub(super) const PADDED: u8 = 0x8;
 pub(super) const PRIORITY: u8 = 0x20;
@@ -22,6 +28,21 @@ pub(super) struct Head {
     pub(super) kind: u8,
     pub(super) flags: u8,
     pub(super) stream: u32,
+}
+
+impl Head {
+    /// Whether it is as long as its type says (RFC 9113 sections 6.3 to 6.9); h2 makes another error of what is not.
+    pub(super) fn has_a_length_of_its_type(&self) -> bool {
+        match self.kind {
+            PRIORITY_FRAME => self.length == 5,
+            RST_STREAM | WINDOW_UPDATE => self.length == 4,
+            SETTINGS if self.flags & END_STREAM != 0 => self.length == 0,
+            SETTINGS => self.length.is_multiple_of(6),
+            PING => self.length == 8,
+            GOAWAY => self.length >= 8,
+            _ => true,
+        }
+    }
 }
 
 /// What stands at the front of the octets that pass.

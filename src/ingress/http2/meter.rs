@@ -5,6 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     io,
     pin::Pin,
     rc::Rc,
@@ -29,6 +30,8 @@ use crate::{ingress::protocol::PREFACE, wire::Stream};
 const PERIOD: Duration = Duration::from_secs(1);
 /// A receiver opens two windows, its stream's and its connection's, for each DATA frame.
 const WINDOWS: u32 = 2;
+/// How many requests are remembered.
+const LAST_REQUESTS: usize = 64;
 /// Window updates that are owed to a peer and that it has not sent.
 const MOST_OWED: u32 = 1 << 16;
 
@@ -39,6 +42,12 @@ pub(super) enum Verdict {
     TooMuch(&'static str),
     /// A header block with a flaw.
     Flawed(Flaw),
+    /// A frame of a length that its type does not have.
+    Size,
+    /// More of a request that was whole.
+    Closed,
+    /// A setting that makes windows larger than they can be.
+    Window,
 }
 
 impl Verdict {
@@ -48,6 +57,9 @@ impl Verdict {
             Self::TooMuch(_) => 0xb,
             Self::Flawed(Flaw::Compression) => 0x9,
             Self::Flawed(_) => 0x1,
+            Self::Size => 0x6,
+            Self::Closed => 0x5,
+            Self::Window => 0x3,
         }
     }
 }
@@ -73,6 +85,9 @@ pub(super) struct Meter {
     reading: Frames,
     writing: Frames,
     block: Block,
+    requests: Requests,
+    /// Of the frame that is being read.
+    settings: Option<Settings>,
     resets: Count,
     controls: Count,
     most_streams: usize,
@@ -94,6 +109,8 @@ impl Meter {
             reading: Frames::behind(PREFACE.len()),
             writing: Frames::behind(0),
             block: Block::default(),
+            requests: Requests::default(),
+            settings: None,
             resets: Count::new(limits.resets),
             controls: Count::new(limits.control_frames),
             most_streams: limits.streams as usize,
@@ -105,7 +122,12 @@ impl Meter {
         while let Some(part) = self.reading.next(&mut octets) {
             match part {
                 Part::Head(head) => self.begun(head)?,
-                Part::Payload(payload) => self.block.payload(payload).map_err(Verdict::Flawed)?,
+                Part::Payload(payload) => {
+                    if let Some(settings) = &mut self.settings {
+                        settings.payload(payload)?;
+                    }
+                    self.block.payload(payload).map_err(Verdict::Flawed)?;
+                }
                 Part::End => self.block.frame_ended().map_err(Verdict::Flawed)?,
             }
         }
@@ -114,7 +136,16 @@ impl Meter {
     }
 
     fn begun(&mut self, head: Head) -> Result<(), Verdict> {
+        if self.block.is_open() && head.kind != frames::CONTINUATION {
+            // Between the frames of a block none may stand: h2 ends the connection.
+            return Ok(());
+        }
+        if !head.has_a_length_of_its_type() {
+            return Err(Verdict::Size);
+        }
+        self.settings = (head.kind == frames::SETTINGS).then(Settings::default);
         let last = self.findings.last_stream.get();
+        self.requests.frame(head, head.stream > last)?;
         self.block.frame_begins(head, head.stream <= last);
         match head.kind {
             frames::HEADERS => {
@@ -127,7 +158,7 @@ impl Meter {
             }
             // How many a block may have, h2 sees to; those that carry nothing are counted.
             frames::DATA | frames::CONTINUATION if head.length > 0 => Ok(()),
-            frames::DATA if head.flags & 1 != 0 => Ok(()),
+            frames::DATA if head.flags & frames::END_STREAM != 0 => Ok(()),
             frames::RST_STREAM => self.resets.one("RST_STREAM frames"),
             frames::WINDOW_UPDATE if self.owed > 0 => {
                 self.owed -= 1;
@@ -144,6 +175,53 @@ impl Meter {
             }
         }
         self.findings.at_boundary.set(self.writing.at_boundary());
+    }
+}
+
+/// A SETTINGS frame, read for the one value whose error h2 calls by another name (RFC 9113 section 6.5.2).
+#[derive(Debug, Default)]
+struct Settings {
+    entry: [u8; 6],
+    have: usize,
+}
+
+impl Settings {
+    fn payload(&mut self, octets: &[u8]) -> Result<(), Verdict> {
+        for octet in octets {
+            self.entry[self.have] = *octet;
+            self.have = (self.have + 1) % self.entry.len();
+            // SETTINGS_INITIAL_WINDOW_SIZE: 2^31-1 at most.
+            if self.have == 0 && self.entry[..2] == [0, 4] && self.entry[2] >= 0x80 {
+                return Err(Verdict::Window);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The last requests, and which of them are whole: h2 takes what comes behind an end for a lesser error than RFC 9113 section 5.1 does.
+#[derive(Debug, Default)]
+struct Requests(VecDeque<(u32, bool)>);
+
+impl Requests {
+    /// Notes a frame; whether it opens a stream is known.
+    fn frame(&mut self, head: Head, opens: bool) -> Result<(), Verdict> {
+        let whole = head.flags & frames::END_STREAM != 0;
+        match head.kind {
+            frames::HEADERS if opens => {
+                if self.0.len() == LAST_REQUESTS {
+                    self.0.pop_front();
+                }
+                self.0.push_back((head.stream, whole));
+                Ok(())
+            }
+            frames::HEADERS | frames::DATA => {
+                let known = self.0.iter_mut().rev().find(|(stream, _)| *stream == head.stream);
+                let Some((_, ended)) = known else { return Ok(()) };
+                if std::mem::replace(ended, whole) { Err(Verdict::Closed) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -168,9 +168,7 @@ async fn r111_a_connection_may_idle_between_requests_but_not_for_ever() {
                 Response::new(ResponseBody::whole("early".into()))
             });
             let (mut sender, connection) = client::Builder::new(LocalExecutor)
-                .handshake::<_, http_body_util::combinators::BoxBody<Bytes, Infallible>>(
-                    TokioIo::new(stream),
-                )
+                .handshake::<_, http_body_util::combinators::BoxBody<Bytes, Infallible>>(TokioIo::new(stream))
                 .await
                 .unwrap();
             let ended = tokio::task::spawn_local(connection);
