@@ -19,8 +19,9 @@
 //!
 //! # The way of a request
 //!
-//! 1. [`ingress::accept`] takes a connection, `ingress/http1` reads HTTP/1.1 from it within its limits ([`ingress::connection`]), by the
-//!    grammar of [`wire`]; `docs/design.md` says why that is our own.
+//! 1. [`ingress::accept`] takes a connection; [`ingress::protocol`] finds out what it speaks, over TLS where the listener has it
+//!    ([`ingress::tls`]). HTTP/1.1 is read by us (`ingress/http1`, by the grammar of [`wire`]; `docs/design.md` says why), HTTP/2 by
+//!    hyper behind a meter ([`ingress::http2`]), each within its limits ([`ingress::connection`]).
 //! 2. [`ingress::door`] asks [`ingress::admission`] whether it may come in (Host, Origin).
 //!    The forward proxy ([`ingress::forward`]) finds the upstream by the origin that the target names, opens a tunnel's TLS where an
 //!    upstream is meant ([`ca`]), and lets nothing else near a token.

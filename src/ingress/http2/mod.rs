@@ -99,8 +99,11 @@ pub(super) async fn serve<S, F, B>(
     if let Some(verdict) = findings.verdict.get() {
         tracing::info!(why = ?verdict, "an application's HTTP/2 connection was ended");
     }
-    if !findings.over.get() {
-        farewell(&mut *stream.borrow_mut(), &findings).await;
+    // With hyper's connection the meter is gone, and the stream is ours again.
+    if !findings.over.get()
+        && let Some(stream) = Rc::into_inner(stream)
+    {
+        farewell(stream.into_inner(), &findings).await;
     }
 }
 
@@ -152,7 +155,7 @@ async fn converse<S, B>(
 
 /// Our GOAWAY, where it is we who end the connection, and an end that lets the last frame be read: what lies unread when a socket is
 /// closed takes back what was sent (RFC 9112 section 9.6 has the same in HTTP/1.1).
-async fn farewell(stream: &mut Stream, findings: &Findings) {
+async fn farewell(mut stream: Stream, findings: &Findings) {
     let farewell = async {
         if let Some(verdict) = findings.verdict.get()
             && findings.at_boundary.get()
