@@ -1,5 +1,6 @@
-//! RFC 9113 and RFC 7541, section by section, from the side of a client that breaks them: the cases of h2spec (its lists `generic`,
-//! `http2` and `hpack`), written anew. Frame by frame against the running proxy, without TLS and with it.
+//! RFC 9113 and RFC 7541, section by section, from the side of a client that breaks them: most of what h2spec asks in its lists
+//! `generic`, `http2` and `hpack`, written anew, frame by frame by prior knowledge. Not among them: what its windows of one octet and
+//! negative ones ask (6.9.1, 6.9.2), the acknowledgement of SETTINGS (6.5.3), and the preface (3.4), which is in `h2`.
 
 use crate::support::{
     h2::{

@@ -90,7 +90,7 @@ fn floods() -> Vec<Flood> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r103_r104_a_flood_of_frames_ends_and_others_are_served_meanwhile() {
+async fn r104_a_flood_of_frames_ends_and_others_are_served_meanwhile() {
     let stage = Stage::new("").await;
     let address = stage.bearward.address("api").await;
     for flood in floods() {
