@@ -11,6 +11,7 @@ mod admin;
 mod apis;
 mod browsers;
 mod canary;
+mod clients;
 mod commands;
 mod discovery;
 mod entrances;

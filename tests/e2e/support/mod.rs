@@ -10,6 +10,7 @@ pub mod node;
 pub mod origin;
 pub mod outside;
 pub mod provider;
+pub mod python;
 
 use std::{
     collections::BTreeMap,

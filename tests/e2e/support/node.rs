@@ -29,6 +29,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("lines.mjs", include_str!("../../node/lines.mjs")),
     ("browser.mjs", include_str!("../../node/browser.mjs")),
     ("provider.mjs", include_str!("../../node/provider.mjs")),
+    ("origin.mjs", include_str!("../../node/origin.mjs")),
+    ("client.mjs", include_str!("../../clients/client.mjs")),
 ];
 
 /// Says that this test leaves `what` out, seen although the output of tests is captured.
@@ -82,10 +84,17 @@ impl Parts {
         Ok(Self { node, scripts })
     }
 
+    /// The command that runs one of our scripts to its end.
+    pub fn command(&self, script: &str) -> Command {
+        let mut command = Command::new(&self.node);
+        command.arg(self.scripts.join(script));
+        command
+    }
+
     /// Starts one of our scripts, which gets `options` as its only argument.
     pub fn start(&self, script: &str, options: &Value) -> Script {
-        let mut child = Command::new(&self.node)
-            .arg(self.scripts.join(script))
+        let mut child = self
+            .command(script)
             .arg(options.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -213,7 +222,7 @@ fn install_into(folder: &Path, npm: &Path) -> Result<(), String> {
     Err(format!("npm could not install them: {last}"))
 }
 
-fn write(folder: &Path, files: &[(&str, &str)]) {
+pub(super) fn write(folder: &Path, files: &[(&str, &str)]) {
     for (name, content) in files {
         let file = folder.join(name);
         // A process that runs a script reads it whole or not at all.
@@ -224,7 +233,7 @@ fn write(folder: &Path, files: &[(&str, &str)]) {
     }
 }
 
-fn digest(files: &[(&str, &str)]) -> String {
+pub(super) fn digest(files: &[(&str, &str)]) -> String {
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);
     format!("{:016x}", hasher.finish())

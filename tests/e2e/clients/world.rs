@@ -1,0 +1,163 @@
+//! An API, bearward in front of it with every way in, and what a plan has to say to go one of these ways.
+
+use std::{fs, path::PathBuf};
+
+use bearward::app::Running;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use serde_json::{Value, json};
+
+use super::steps::{Step, Upstream};
+use crate::support::{
+    node::{self, Script},
+    start,
+};
+
+/// How a request gets to the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Past bearward, in cleartext.
+    Direct,
+    /// Past bearward, over TLS.
+    DirectTls,
+    /// The upstream's own port.
+    Own,
+    /// The gateway, by a path.
+    Gateway,
+    /// The upstream's own Unix socket.
+    Unix,
+}
+
+/// All of it, running.
+pub struct World {
+    origin: Script,
+    ports: Value,
+    bearward: Running,
+    folder: tempfile::TempDir,
+    /// What makes names unique within one origin.
+    runs: std::cell::Cell<u32>,
+}
+
+/// What clients show that come directly.
+const DIRECT: &str = "the-clients-own";
+
+impl World {
+    /// Everything; `None`, said on stderr, where the API cannot be had.
+    pub async fn new() -> Option<Self> {
+        let parts = match tokio::task::spawn_blocking(node::installed).await.expect("it does not panic") {
+            Ok(parts) => parts,
+            Err(why) => {
+                node::leave_out("what real clients see of bearward", why);
+                return None;
+            }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = identity(&folder);
+        let options = json!({ "token": DIRECT, "certificate": certificate, "key": key });
+        let origin = parts.start("origin.mjs", &options);
+        let ports = origin.told().await;
+        let bearward = start(&configuration(&ports, &folder));
+        Some(Self { origin, ports, bearward, folder, runs: Default::default() })
+    }
+
+    /// The plan for `steps` on this way.
+    pub fn plan(&self, library: &str, way: Way, version: &str, steps: &[&Step]) -> Value {
+        self.runs.set(self.runs.get() + 1);
+        let mut plan = json!({ "library": library, "version": version });
+        if matches!(way, Way::Direct | Way::DirectTls) {
+            plan["authorization"] = format!("Bearer {DIRECT}").into();
+        }
+        if way == Way::DirectTls {
+            plan["ca"] = self.file("ca.pem").to_str().into();
+        }
+        plan["steps"] = steps.iter().map(|step| self.step(way, step)).collect();
+        plan
+    }
+
+    fn step(&self, way: Way, step: &Step) -> Value {
+        let name = step.name.replace(' ', "-");
+        let base = self.base(way, step.upstream);
+        let mut asked = (step.asked)();
+        for (from, to) in [("path", "url"), ("heard", "heard")] {
+            if let Some(path) = asked[from].as_str() {
+                let path = path.replace("NAME", &format!("{name}-{}", self.runs.get()));
+                asked[to] = format!("{base}{path}").into();
+            }
+        }
+        asked["name"] = step.name.into();
+        if way == Way::Unix {
+            asked["unix"] = self.socket(step.upstream).to_str().into();
+        }
+        asked
+    }
+
+    fn base(&self, way: Way, upstream: Upstream) -> String {
+        let own = match upstream {
+            Upstream::Api => "api",
+            Upstream::Closed => "closed",
+        };
+        let address = |name| self.bearward.address(name).unwrap_or_else(|| panic!("{name} listens nowhere"));
+        match way {
+            Way::Direct => format!("http://localhost:{}", self.ports["http"]),
+            Way::DirectTls => format!("https://localhost:{}", self.ports["https"]),
+            Way::Own => format!("http://{}", address(own)),
+            Way::Gateway => format!("http://localhost:{}/{own}", address("gateway").port()),
+            Way::Unix => "http://localhost".to_owned(),
+        }
+    }
+
+    fn socket(&self, upstream: Upstream) -> PathBuf {
+        self.file(&format!("{upstream:?}.sock"))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// How many requests reached the API without a token that lives.
+    pub async fn bare(&self) -> u64 {
+        self.origin.ask("counts", json!({})).await["bare"].as_u64().expect("a number")
+    }
+}
+
+/// A CA in `ca.pem`, and a certificate of it for `localhost` with its key.
+fn identity(folder: &tempfile::TempDir) -> (String, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "A CA of nobody's system");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, &ca).unwrap().pem();
+    fs::write(folder.path().join("certificate.pem"), &certificate).unwrap();
+    fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    (certificate, key.serialize_pem())
+}
+
+fn configuration(ports: &Value, folder: &tempfile::TempDir) -> String {
+    let (http, folder) = (&ports["http"], folder.path().display());
+    let token = |name: &str, path: &str| {
+        format!(
+            "[tokens.{name}]\ngrant_type = \"client_credentials\"\nclient_id = \"app\"\nclient_secret = \"secret\"\n\
+             token_endpoint = \"http://127.0.0.1:{http}/{path}\"\nacquire = \"lazy\"\n"
+        )
+    };
+    let upstream = |name: &str, token: &str, origin: String, further: String| {
+        format!("[upstreams.{name}]\nurl = \"{origin}\"\ntoken = \"{token}\"\n{further}\n")
+    };
+    let own = |name: &str| format!("listen = \"127.0.0.1:0\"\npath = \"/{name}\"");
+    let unix = |upstream: Upstream| format!("listen = \"unix:{folder}/{upstream:?}.sock\"");
+    [
+        "store = { kind = \"memory\" }\n[gateway]\nlisten = \"127.0.0.1:0\"\n".to_owned(),
+        token("api", "token"),
+        token("closed", "no-token"),
+        upstream("api", "api", format!("http://localhost:{http}"), own("api")),
+        upstream("closed", "closed", format!("http://localhost:{}", ports["closed_http"]), own("closed")),
+        upstream("unix", "api", format!("http://127.0.0.1:{http}"), unix(Upstream::Api)),
+        upstream("closed-unix", "closed", format!("http://127.0.0.1:{http}"), unix(Upstream::Closed)),
+    ]
+    .concat()
+}
