@@ -23,6 +23,7 @@ use crate::{
         door::refuse,
         http2,
         listen::{Ends, Unstarted},
+        users::Users,
     },
     proxy::{Failure, Kind, ResponseBody},
     wire::Incoming,
@@ -41,6 +42,8 @@ pub(super) type Admitted = Rc<RefCell<Rc<Admission>>>;
 
 /// With what TLS is spoken, replaced at a reload.
 pub(super) type Tls = Rc<RefCell<Option<Arc<ServerConfig>>>>;
+/// Who may connect, replaced at a reload.
+pub(super) type AdmittedUsers = Rc<RefCell<Users>>;
 
 /// The rules of `listener`.
 pub(super) fn admission(listener: &Listener) -> Rc<Admission> {
@@ -60,7 +63,7 @@ pub(super) fn admission(listener: &Listener) -> Rc<Admission> {
 pub(super) fn serve(
     socket: Unstarted,
     address: &Listen,
-    (admitted, tls): (Admitted, Tls),
+    (admitted, tls, users): (Admitted, Tls, AdmittedUsers),
     admin: Rc<Admin>,
     drain: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
@@ -75,6 +78,7 @@ pub(super) fn serve(
             refuse_underscores: false,
         }))),
         tls,
+        users,
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: TaskTracker::new(),
         drain: drain.clone(),

@@ -104,6 +104,7 @@ struct OpenAdmin {
     address: Listen,
     admitted: admin::Admitted,
     tls: admin::Tls,
+    users: admin::AdmittedUsers,
     drain: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -321,6 +322,7 @@ impl Control {
         {
             open.admitted.replace(admin::admission(listener));
             open.tls.replace(planned_tls.map(|tls| tls.config));
+            open.users.replace(listener.allow_users.clone());
             return;
         }
         if let Some(old) = self.admin.take() {
@@ -333,10 +335,11 @@ impl Control {
         let admitted: admin::Admitted = Rc::new(RefCell::new(admin::admission(listener)));
         let tls: admin::Tls = Rc::new(RefCell::new(planned_tls.map(|tls| tls.config)));
         let (listen, address) = (listener.address.clone(), bound.address);
-        let inside = (admitted.clone(), tls.clone());
+        let users: admin::AdmittedUsers = Rc::new(RefCell::new(listener.allow_users.clone()));
+        let inside = (admitted.clone(), tls.clone(), users.clone());
         match admin::serve(socket, &address, inside, self.page.clone(), drain.clone()) {
             Ok(accepting) => {
-                self.admin = Some(OpenAdmin { listen, address, admitted, tls, drain, accepting });
+                self.admin = Some(OpenAdmin { listen, address, admitted, tls, users, drain, accepting });
             }
             Err(error) => tracing::error!(%error, "cannot take the admin listener"),
         }
@@ -417,6 +420,12 @@ fn bind(
         && admin.is_none_or(|open| open.listen != listener.address)
     {
         new.admin = Some(listen::bind(&listener.address, 1).map_err(StartError::Bind)?);
+    }
+    for (_, listener) in super::plan::listeners(config) {
+        listen::open_to(&listener.address, &listener.allow_users).map_err(StartError::Bind)?;
+    }
+    if let Some(listener) = &config.admin {
+        listen::open_to(&listener.address, &listener.allow_users).map_err(StartError::Bind)?;
     }
     Ok(new)
 }

@@ -9,7 +9,7 @@ use crate::{
     admin::{At, Seen, SeenToken, SeenUpstream, Way},
     ca::Authority,
     config::{Config, Limits, Listen, Listener, Proxy, Upstream},
-    ingress::{admission::Admission, tls},
+    ingress::{admission::Admission, tls, users::Users},
     login::Account,
     proxy::{Via, routes::Settings},
     telemetry::{Metrics, UpstreamMetrics},
@@ -87,6 +87,7 @@ pub(super) struct PlannedDoor {
     pub(super) socket: Socket,
     pub(super) admission: Arc<Admission>,
     pub(super) tls: Option<Tls>,
+    pub(super) users: Users,
     pub(super) behind: Behind,
 }
 
@@ -376,6 +377,7 @@ fn plan_door(
             tls: tls.is_some(),
         }),
         tls,
+        users: listener.allow_users.clone(),
         behind,
     })
 }

@@ -31,6 +31,7 @@ use crate::{
         entrance::Entrance,
         forward::Forward,
         listen::{Listening, Unstarted},
+        users::Users,
     },
     proxy::{self, Entry, Origins, Others, Place, Route, RouteTable, Row, Settings},
 };
@@ -82,6 +83,7 @@ struct Worker {
 struct OpenDoor {
     entrance: Rc<Entrance>,
     tls: Rc<RefCell<Option<Arc<ServerConfig>>>>,
+    users: Rc<RefCell<Users>>,
     accepting: JoinHandle<()>,
 }
 
@@ -127,6 +129,7 @@ impl Worker {
             if let Some(open) = self.doors.remove(&door.socket) {
                 open.entrance.replace(inside, limits(plan));
                 open.tls.replace(handshakes(door));
+                open.users.replace(door.users.clone());
                 doors.insert(door.socket.clone(), open);
             } else if let Some(socket) = sockets.remove(&door.socket) {
                 match socket.start() {
@@ -189,9 +192,11 @@ impl Worker {
     fn open(&self, listening: Listening, inside: Rc<Door>, door: &PlannedDoor, plan: &Plan) -> OpenDoor {
         let entrance = Entrance::new(inside, limits(plan), CancellationToken::new());
         let tls = Rc::new(RefCell::new(handshakes(door)));
+        let users = Rc::new(RefCell::new(door.users.clone()));
         let terms = Terms {
             limits: entrance.current_limits(),
             tls: tls.clone(),
+            users: users.clone(),
             permits: self.shared.connections.clone(),
             connections: self.connections.clone(),
             drain: entrance.drain().clone(),
@@ -201,7 +206,7 @@ impl Worker {
             let (door, within) = (within.door(), within.clone());
             async move { door.answer(request, &caller, &within).await }
         }));
-        OpenDoor { entrance, tls, accepting }
+        OpenDoor { entrance, tls, users, accepting }
     }
 
     async fn drain(mut self, limit: Duration) {

@@ -88,6 +88,7 @@ impl Draft {
             | Kind::Fields
             | Kind::Rules
             | Kind::Texts
+            | Kind::Users
             | Kind::Table(_) => value.to_owned(),
             Kind::Words if value.starts_with('[') => value.to_owned(),
             _ => quoted(value),

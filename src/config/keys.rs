@@ -48,6 +48,8 @@ pub(super) enum Kind {
     Words,
     /// A list of texts.
     Texts,
+    /// A list of user ids.
+    Users,
     /// Any values; masked in excerpts.
     Object,
     /// Field names and values; masked in excerpts.
@@ -131,6 +133,11 @@ pub(super) const LISTENER: &[Key] = &[
         "Further Host names, such as a compose service's; loopback names and the listener's own address always may.",
     ),
     key("allow_origins", Kind::Texts, "Browser origins that may use this port; none by default."),
+    key(
+        "allow_users",
+        Kind::Users,
+        "User ids that may connect to a unix: listen besides bearward's own and root; none by default.",
+    ),
     key(
         "expose",
         Kind::Bool,
@@ -473,6 +480,11 @@ pub(super) const UPSTREAM: &[Key] = &[
         "allow_origins",
         Kind::Texts,
         "Browser origins that may use `listen`, and ask this upstream through the proxy; none by default.",
+    ),
+    key(
+        "allow_users",
+        Kind::Users,
+        "User ids that may connect to a unix: listen besides bearward's own and root; none by default.",
     ),
     key(
         "allow_hosts",

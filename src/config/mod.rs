@@ -27,7 +27,7 @@ use ipnet::IpNet;
 pub use crate::ingress::listen::Listen;
 use crate::{
     ca::{Authority, Files},
-    ingress,
+    ingress::{self, users::Users},
     oauth::Grant,
     proxy::rejection::Rule,
     token::Policy,
@@ -97,6 +97,8 @@ pub struct Listener {
     pub allow_origins: Vec<String>,
     /// With what TLS is spoken; without where absent.
     pub tls: Option<ingress::tls::Settings>,
+    /// Users that may connect to a Unix socket besides our own and root.
+    pub allow_users: Users,
 }
 
 /// `[proxy]`.

@@ -227,6 +227,13 @@ impl Table {
         }
     }
 
+    pub fn users(&self, key: &str) -> &[u32] {
+        match self.value(key) {
+            Some(Value::Users(users)) => users,
+            _ => &[],
+        }
+    }
+
     pub fn path(&self, key: &str) -> Option<&PathBuf> {
         match self.value(key)? {
             Value::Path(path) => Some(path),

@@ -60,6 +60,9 @@ fn shape(kind: Kind) -> Value {
         Kind::Share { least, most } => json!({ "type": "number", "minimum": least, "maximum": most }),
         Kind::Choice { now, .. } => json!({ "enum": now }),
         Kind::Words => json!({ "oneOf": [text(), { "type": "array", "items": text() }] }),
+        Kind::Users => {
+            json!({ "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": u32::MAX - 1 } })
+        }
         Kind::Texts => json!({ "type": "array", "items": text() }),
         Kind::Object => json!({ "type": "object" }),
         Kind::Fields => json!({ "type": "object", "additionalProperties": text() }),

@@ -213,7 +213,7 @@ fn mask_table(table: &DeTable<'_>, keys: &[Key], masks: &mut Vec<Range<usize>>) 
                 mask_leaves(value, masks);
             }
             (_, DeValue::Table(_)) => mask_leaves(value, masks),
-            (_, DeValue::Array(array)) if !matches!(key.kind, Kind::Words | Kind::Texts) => {
+            (_, DeValue::Array(array)) if !matches!(key.kind, Kind::Words | Kind::Texts | Kind::Users) => {
                 array.iter().for_each(|value| mask_leaves(value, masks));
             }
             _ => {}

@@ -28,6 +28,7 @@ pub(super) enum Value {
     Share(f64),
     Flag(bool),
     Texts(Vec<String>),
+    Users(Vec<u32>),
     Object(serde_json::Map<String, serde_json::Value>),
     Fields(Vec<(HeaderName, HeaderValue)>),
     Rules(Vec<Rule>),
@@ -111,6 +112,7 @@ impl Reader<'_> {
             Kind::Choice { now, later } => Value::Text(choice(value, now, later)?),
             Kind::Words => Value::Text(words(value)?),
             Kind::Texts => Value::Texts(texts(value)?),
+            Kind::Users => Value::Users(users(value)?),
             Kind::Object => match json(value)? {
                 serde_json::Value::Object(object) => Value::Object(object),
                 _ => return Err(of_type(value, "a table", "{ name = \"value\" }")),
@@ -284,6 +286,17 @@ fn words(value: &DeValue<'_>) -> Read<String> {
 fn texts(value: &DeValue<'_>) -> Read<Vec<String>> {
     let Some(list) = value.as_array() else { return Err(of_type(value, "a list of texts", "[\"…\"]")) };
     list.iter().map(|entry| text(entry.get_ref(), "a list of texts", "[\"…\"]").map(str::to_owned)).collect()
+}
+
+fn users(value: &DeValue<'_>) -> Read<Vec<u32>> {
+    let wanted = || of_type(value, "a list of user ids", "[1000]");
+    let list = value.as_array().ok_or_else(wanted)?;
+    let id = |entry: &Spanned<DeValue<'_>>| match entry.get_ref() {
+        DeValue::Integer(_) => integer(entry.get_ref(), 0, u64::from(u32::MAX) - 1).map(|id| id as u32),
+        // Names differ between a container and its host, and what is listed has to mean one user.
+        _ => Err(wrong("holds something that is no user id", "write numbers, as `id -u NAME` prints them")),
+    };
+    list.iter().map(id).collect()
 }
 
 fn fields(value: &DeValue<'_>) -> Read<Vec<(HeaderName, HeaderValue)>> {

@@ -2,7 +2,13 @@
 //!
 //! Knows when to stop accepting: out of permits, out of descriptors, drained. Does not know what answers a request.
 
-use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -16,8 +22,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     caller::Caller,
     connection::Limits,
-    listen::{BACKLOG, Listening},
+    listen::{Accepted, BACKLOG, Listening},
     protocol,
+    users::{Stranger, Users},
 };
 use crate::wire::{Content, Incoming};
 
@@ -31,6 +38,8 @@ pub struct Terms {
     pub limits: Rc<RefCell<Rc<Limits>>>,
     /// With what TLS is spoken; without where there is none. Replaced at a reload.
     pub tls: Rc<RefCell<Option<Arc<ServerConfig>>>>,
+    /// Who may connect to a Unix socket; replaced at a reload.
+    pub users: Rc<RefCell<Users>>,
     /// One permit per open connection. A listener takes one connection too many, which waits; the others wait in the
     /// queue of the system. What stands there when it drains is served without.
     pub permits: Arc<Semaphore>,
@@ -49,7 +58,8 @@ where
     B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Terms { limits, tls, permits, connections, drain } = terms;
+    let Terms { limits, tls, users, permits, connections, drain } = terms;
+    let admits = admission(users);
     let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
         let (service, limits, drain) = (service.clone(), limits.borrow().clone(), drain.clone());
         let tls = tls.borrow().clone();
@@ -65,6 +75,7 @@ where
             accepted = listening.accept() => accepted,
         };
         match accepted {
+            Ok(accepted) if !admits(&accepted) => {}
             Ok(accepted) => {
                 // Only now: a listener to which nobody comes must not sit on a permit that another one needs.
                 let permit = tokio::select! {
@@ -85,10 +96,28 @@ where
     tokio::task::yield_now().await;
     for _ in 0..BACKLOG {
         match unconstrained(listening.accept()).now_or_never() {
+            Some(Ok(accepted)) if !admits(&accepted) => {}
             Some(Ok(accepted)) => serve(accepted, permits.clone().try_acquire_owned().ok()),
             Some(Err(error)) if is_of_one_connection(&error) => {}
             Some(Err(_)) | None => return,
         }
+    }
+}
+
+/// Whether a connection's user may come in. Who may not is named in the log, one that tries again and again only once.
+fn admission(users: Rc<RefCell<Users>>) -> impl Fn(&Accepted) -> bool {
+    let named = Cell::new(None);
+    move |accepted| {
+        let Accepted::Unix(stream) = accepted else { return true };
+        let Err(stranger) = users.borrow().admit(stream) else { return true };
+        let user = match stranger {
+            Stranger::User(user) => Some(user),
+            Stranger::Unknown(_) => None,
+        };
+        if named.replace(Some(user)) != Some(user) {
+            tracing::warn!(reason = %stranger, "a connection to a Unix socket was refused");
+        }
+        false
     }
 }
 
@@ -129,6 +158,7 @@ mod tests {
                 refuse_underscores: false,
             }))),
             tls: Rc::default(),
+            users: Rc::default(),
             permits: Arc::new(Semaphore::new(permits)),
             connections: TaskTracker::new(),
             drain: CancellationToken::new(),

@@ -10,6 +10,8 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::users::Users;
+
 /// How many connections may stand in the queue of the system.
 pub(super) const BACKLOG: i32 = 1024;
 
@@ -85,6 +87,16 @@ pub fn bind(address: &Listen, workers: usize) -> Result<Bound, BindError> {
         }),
     }
     .map_err(|source| BindError { address: address.clone(), source })
+}
+
+/// Opens a Unix socket's file to `users`, or closes it to all but its owner. Also where the socket was bound long ago.
+///
+/// # Errors
+/// The file is gone or not ours.
+pub fn open_to(address: &Listen, users: &Users) -> Result<(), BindError> {
+    let Listen::Unix(path) = address else { return Ok(()) };
+    fs::set_permissions(path, fs::Permissions::from_mode(users.mode()))
+        .map_err(|source| BindError { address: address.clone(), source })
 }
 
 fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Bound> {

@@ -15,3 +15,4 @@ pub mod http2;
 pub mod listen;
 pub mod protocol;
 pub mod tls;
+pub mod users;

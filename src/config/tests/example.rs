@@ -110,11 +110,13 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("admin", "listen", "\"127.0.0.1:2\""),
     ("admin", "allow_hosts", "[\"a\"]"),
     ("admin", "allow_origins", "[\"https://a.example\"]"),
+    ("admin", "allow_users", "[1]"),
     ("admin", "expose", "true"),
     ("admin", "listen_tls", SHOWN),
     ("gateway", "listen", "\"127.0.0.1:2\""),
     ("gateway", "allow_hosts", "[\"a\"]"),
     ("gateway", "allow_origins", "[\"https://a.example\"]"),
+    ("gateway", "allow_users", "[1]"),
     ("gateway", "expose", "true"),
     ("gateway", "listen_tls", SHOWN),
     ("proxy", "listen", "\"127.0.0.1:2\""),
@@ -161,6 +163,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("upstreams.a", "replay_limit", "\"9KiB\""),
     ("upstreams.a", "allow_origins", "[\"https://a.example\"]"),
     ("upstreams.a", "allow_hosts", "[\"a\"]"),
+    ("upstreams.a", "allow_users", "[1]"),
     ("upstreams.a", "expose", "true"),
     ("upstreams.a", "listen_tls", SHOWN),
     ("upstreams.a", "keep_authorization", "true"),
@@ -170,7 +173,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
 ];
 
 /// Keys that allow something and change nothing else; the mistakes hold them.
-const PERMISSIONS: &[&str] = &["expose", "allow_cleartext"];
+const PERMISSIONS: &[&str] = &["expose", "allow_cleartext", "allow_users"];
 
 #[test]
 fn every_key_has_an_effect() {

@@ -105,6 +105,8 @@ mistakes! {
     a_rule_that_is_none: and("token_invalid = \"any401\"\n"),
     a_rule_without_its_text: and("token_invalid = { status = 401, pointer = \"error\" }\n"),
     a_guard_without_a_listener: but("listen = \"127.0.0.1:8102\"", "path = \"/a\"\nallow_hosts = [\"a\"]") + "[gateway]\nlisten = \"127.0.0.1:80\"\n",
+    users_of_a_port: and("allow_users = [1000]\n"),
+    users_by_name: but("listen = \"127.0.0.1:8102\"", "listen = \"unix:/a\"\nallow_users = [\"www-data\"]"),
     a_subject_header_without_a_subject: and("[tokens.c]\ngrant_type = \"request\"\nurl = \"https://id.example/c\"\nsubject_header = \"x-c\"\n"),
     a_name_that_cannot_be_a_label: and("[upstreams.\"a b\"]\nurl = \"https://a.example\"\nlisten = \"127.0.0.1:1\"\n"),
     one_key_twice: but("client_id ", "client_id = \"other\"\nclient_id "),

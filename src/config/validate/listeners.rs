@@ -12,6 +12,7 @@ use crate::{
         reader::{Reader, Table},
         values::Value,
     },
+    ingress::users::Users,
     upstream::Origin,
 };
 
@@ -25,9 +26,9 @@ pub(super) fn own(reader: &mut Reader<'_>, file: &Table, name: &str) -> Option<L
 }
 
 /// What guards a listener.
-const GUARDS: &[&str] = &["allow_hosts", "allow_origins", "expose", "listen_tls"];
+const GUARDS: &[&str] = &["allow_hosts", "allow_origins", "allow_users", "expose", "listen_tls"];
 /// The same where pages may also come in elsewhere.
-const GUARDS_OF_THE_PORT: &[&str] = &["allow_hosts", "expose", "listen_tls"];
+const GUARDS_OF_THE_PORT: &[&str] = &["allow_hosts", "allow_users", "expose", "listen_tls"];
 
 /// An upstream's own listener. `None` where it has none, or a problem was reported.
 pub(super) fn of_upstream(reader: &mut Reader<'_>, file: &Table, table: &Table) -> Option<Listener> {
@@ -55,12 +56,18 @@ fn listener(reader: &mut Reader<'_>, table: &Table, guards: &[&str]) -> Option<L
             "listen on 127.0.0.1, or set expose = true there: whoever reaches the port acts with the tokens";
         reader.report(Problem::error(title).fix(fix), table.at("listen"), "");
     }
+    if !table.users("allow_users").is_empty() && !matches!(address, Listen::Unix(_)) {
+        let problem = Problem::error("`allow_users` means nothing where `listen` is no Unix socket");
+        let fix = "listen on \"unix:/path\": only there the system says whose a connection is";
+        reader.report(problem.fix(fix), table.at("allow_users"), "");
+    }
     let tls = tls::of_listener(reader, table);
     Some(Listener {
         address: address.clone(),
         allow_hosts: hosts.into_iter().collect::<Option<_>>()?,
         allow_origins: origins?,
         tls: tls?,
+        allow_users: Users::new(table.users("allow_users")),
     })
 }
 
@@ -75,7 +82,9 @@ pub(super) fn origins(reader: &mut Reader<'_>, table: &Table) -> Option<Vec<Stri
 fn alone(reader: &mut Reader<'_>, table: &Table, guards: &[&str]) {
     for key in guards {
         let Some(entry) = table.entry(key) else { continue };
-        if table.flag(key) || !table.texts(key).is_empty() || table.table(key).is_some() {
+        if table.flag(key) || !table.texts(key).is_empty() || table.table(key).is_some()
+            || !table.users(key).is_empty()
+        {
             let title = format!("`{key}` means nothing in [{}] without `listen`", table.name);
             let fix = "add `listen`, or write it in [gateway] for what comes in there";
             reader.report(Problem::error(title).fix(fix), entry.key_at.clone(), "");

@@ -54,7 +54,9 @@ impl Program {
                 // A single file is compiled before it runs, which a JRE cannot.
                 node::found(&["javac"]).ok_or_else(|| missing("javac"))?;
                 let mut command = Command::new(node::found(&["java"]).ok_or_else(|| missing("java"))?);
-                command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]).arg(scripts.join("Client.java"));
+                command
+                    .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+                    .arg(scripts.join("Client.java"));
                 Ok(command)
             }
         }

@@ -34,54 +34,105 @@ pub enum Upstream {
 
 /// All of them.
 pub const STEPS: &[Step] = &[
-    both("get", || request("GET", "/echo/orders?page=1&x=%20y%2Fz", json!(null)), |seen| {
-        assert_eq!(status(seen), 200);
-        assert_eq!(echo(seen)["target"], "/echo/orders?page=1&x=%20y%2Fz");
-        assert_eq!(sent(seen, "x-order"), ["7"]);
-    }),
-    both("post", || request("POST", "/echo", json!({ "text": "an order" })), |seen| {
-        assert_eq!((&echo(seen)["method"], &echo(seen)["content"]["text"]), (&"POST".into(), &"an order".into()));
-    }),
-    both("streamed", || request("POST", "/echo", json!({ "length": STREAMED })), |seen| {
-        assert_eq!(echo(seen)["content"]["length"], STREAMED);
-        assert_eq!(sent(seen, "content-length"), [""; 0], "a length that nobody knows");
-    }),
-    both("put", || request("PUT", "/echo/orders/7", json!({ "text": "{\"a\": 1}" })), |seen| {
-        assert_eq!(echo(seen)["method"], "PUT");
-        assert_eq!(sent(seen, "content-length"), ["8"]);
-    }),
-    both("head", || request("HEAD", "/head", json!(null)), |seen| {
-        assert_eq!((status(seen), content(seen)), (200, ""));
-        assert_eq!(field(seen, "content-length"), ["1234"]);
-    }),
-    both("nothing", || request("DELETE", "/nothing", json!(null)), |seen| {
-        assert_eq!((status(seen), content(seen)), (204, ""));
-        assert_eq!(field(seen, "x-kept"), ["yes"]);
-    }),
+    both(
+        "get",
+        || request("GET", "/echo/orders?page=1&x=%20y%2Fz", json!(null)),
+        |seen| {
+            assert_eq!(status(seen), 200);
+            assert_eq!(echo(seen)["target"], "/echo/orders?page=1&x=%20y%2Fz");
+            assert_eq!(sent(seen, "x-order"), ["7"]);
+        },
+    ),
+    both(
+        "post",
+        || request("POST", "/echo", json!({ "text": "an order" })),
+        |seen| {
+            assert_eq!(
+                (&echo(seen)["method"], &echo(seen)["content"]["text"]),
+                (&"POST".into(), &"an order".into())
+            );
+        },
+    ),
+    both(
+        "streamed",
+        || request("POST", "/echo", json!({ "length": STREAMED })),
+        |seen| {
+            assert_eq!(echo(seen)["content"]["length"], STREAMED);
+            assert_eq!(sent(seen, "content-length"), [""; 0], "a length that nobody knows");
+        },
+    ),
+    both(
+        "put",
+        || request("PUT", "/echo/orders/7", json!({ "text": "{\"a\": 1}" })),
+        |seen| {
+            assert_eq!(echo(seen)["method"], "PUT");
+            assert_eq!(sent(seen, "content-length"), ["8"]);
+        },
+    ),
+    both(
+        "head",
+        || request("HEAD", "/head", json!(null)),
+        |seen| {
+            assert_eq!((status(seen), content(seen)), (200, ""));
+            assert_eq!(field(seen, "content-length"), ["1234"]);
+        },
+    ),
+    both(
+        "nothing",
+        || request("DELETE", "/nothing", json!(null)),
+        |seen| {
+            assert_eq!((status(seen), content(seen)), (204, ""));
+            assert_eq!(field(seen, "x-kept"), ["yes"]);
+        },
+    ),
     // r079: what is packed stays packed.
-    both("gzip", || with_field(request("GET", "/gzip", json!(null)), "accept-encoding", "gzip"), |seen| {
-        assert_eq!(status(seen), 200);
-    }),
+    both(
+        "gzip",
+        || with_field(request("GET", "/gzip", json!(null)), "accept-encoding", "gzip"),
+        |seen| {
+            assert_eq!(status(seen), 200);
+        },
+    ),
     // r074
-    both("cookies", || request("GET", "/cookies", json!(null)), |seen| {
-        let cookies = field(seen, "set-cookie").join(", ");
-        assert_eq!(cookies, "a=1; Path=/, b=2; Path=/");
-    }),
-    both("missing", || request("GET", "/missing", json!(null)), |seen| {
-        assert_eq!((status(seen), content(seen)), (404, r#"{"error":{"key":"not.found"}}"#));
-    }),
+    both(
+        "cookies",
+        || request("GET", "/cookies", json!(null)),
+        |seen| {
+            let cookies = field(seen, "set-cookie").join(", ");
+            assert_eq!(cookies, "a=1; Path=/, b=2; Path=/");
+        },
+    ),
+    both(
+        "missing",
+        || request("GET", "/missing", json!(null)),
+        |seen| {
+            assert_eq!((status(seen), content(seen)), (404, r#"{"error":{"key":"not.found"}}"#));
+        },
+    ),
     // r120
-    both("scope", || request("GET", "/scope", json!(null)), |seen| {
-        assert_eq!((status(seen), content(seen)), (401, r#"{"error":{"key":"scope.wrong"}}"#));
-    }),
+    both(
+        "scope",
+        || request("GET", "/scope", json!(null)),
+        |seen| {
+            assert_eq!((status(seen), content(seen)), (401, r#"{"error":{"key":"scope.wrong"}}"#));
+        },
+    ),
     // Each event is confirmed before the next one is sent: whoever buffers never sees the second.
-    both("events", || events("/events/NAME", "/heard/NAME"), |seen| {
-        assert_eq!(seen["events"], json!(["data: event 1", "data: event 2", "data: event 3"]));
-    }),
-    both("trailers", || with_field(request("GET", "/trailers", json!(null)), "te", "trailers"), |seen| {
-        assert_eq!(content(seen), "what comes before trailers");
-        assert_eq!(seen["trailers"], json!([["x-checksum", "abc"]]));
-    }),
+    both(
+        "events",
+        || events("/events/NAME", "/heard/NAME"),
+        |seen| {
+            assert_eq!(seen["events"], json!(["data: event 1", "data: event 2", "data: event 3"]));
+        },
+    ),
+    both(
+        "trailers",
+        || with_field(request("GET", "/trailers", json!(null)), "te", "trailers"),
+        |seen| {
+            assert_eq!(content(seen), "what comes before trailers");
+            assert_eq!(seen["trailers"], json!([["x-checksum", "abc"]]));
+        },
+    ),
     // r108
     both("websocket", web_socket, |seen| {
         assert_eq!(seen["messages"], json!(["one", "two \u{e9}"]));
@@ -90,10 +141,14 @@ pub const STEPS: &[Step] = &[
         assert_ne!(seen["ping"], false);
     }),
     // r069
-    both("expectation", || with_field(request("POST", "/echo", json!({ "length": STREAMED })), "expect", "100-continue"), |seen| {
-        assert_eq!((status(seen), &echo(seen)["content"]["length"]), (200, &STREAMED.into()));
-        assert_eq!(seen["interim"], json!([100]));
-    }),
+    both(
+        "expectation",
+        || with_field(request("POST", "/echo", json!({ "length": STREAMED })), "expect", "100-continue"),
+        |seen| {
+            assert_eq!((status(seen), &echo(seen)["content"]["length"]), (200, &STREAMED.into()));
+            assert_eq!(seen["interim"], json!([100]));
+        },
+    ),
     both(
         "refused expectation",
         || with_field(request("POST", "/nothing", json!({ "length": STREAMED })), "expect", "100-continue"),
@@ -102,21 +157,35 @@ pub const STEPS: &[Step] = &[
             assert_eq!(seen["interim"], json!([]));
         },
     ),
-    both("reuse", || json!({ "kind": "reuse", "method": "GET", "path": "/echo" }), |seen| {
-        assert_eq!(seen["connections"], 1);
-    }),
+    both(
+        "reuse",
+        || json!({ "kind": "reuse", "method": "GET", "path": "/echo" }),
+        |seen| {
+            assert_eq!(seen["connections"], 1);
+        },
+    ),
     // r117: the rejection is nobody's business but bearward's.
-    alone("stale", Upstream::Api, || request("POST", "/stale/NAME", json!({ "text": "an order" })), |seen| {
-        assert_eq!(status(seen), 200, "{seen}");
-        let told = echo(seen);
-        assert_eq!((&told["sent"], &told["content"]["text"]), (&2.into(), &"an order".into()));
-    }),
+    alone(
+        "stale",
+        Upstream::Api,
+        || request("POST", "/stale/NAME", json!({ "text": "an order" })),
+        |seen| {
+            assert_eq!(status(seen), 200, "{seen}");
+            let told = echo(seen);
+            assert_eq!((&told["sent"], &told["content"]["text"]), (&2.into(), &"an order".into()));
+        },
+    ),
     // r020
-    alone("closed", Upstream::Closed, || request("GET", "/echo", json!(null)), |seen| {
-        assert_eq!(status(seen), 503, "{seen}");
-        assert_eq!(field(seen, "content-type"), ["application/problem+json"]);
-        assert_eq!(field(seen, "retry-after").len(), 1);
-    }),
+    alone(
+        "closed",
+        Upstream::Closed,
+        || request("GET", "/echo", json!(null)),
+        |seen| {
+            assert_eq!(status(seen), 503, "{seen}");
+            assert_eq!(field(seen, "content-type"), ["application/problem+json"]);
+            assert_eq!(field(seen, "retry-after").len(), 1);
+        },
+    ),
 ];
 
 const fn both(name: &'static str, asked: fn() -> Value, expected: fn(&Value)) -> Step {
