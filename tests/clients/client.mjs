@@ -143,14 +143,27 @@ function address(url) {
   return { host: hostname, port };
 }
 
+// One agent for each origin; it keeps tunnels as others keep connections.
+const agentsOfTunnels = new Map();
+
+function tunnels(url) {
+  if (!agentsOfTunnels.has(url.origin)) {
+    const agent = new http.Agent({ keepAlive: true });
+    agent.createConnection = (_, done) => {
+      tunnel(url).then((socket) => done(null, socket), done);
+    };
+    agentsOfTunnels.set(url.origin, agent);
+  }
+  return agentsOfTunnels.get(url.origin);
+}
+
 async function begun(step) {
   const url = new URL(step.url);
   const how = { method: step.method, headers: fieldsOf(step), ca };
   if (step.unix) return http.request(url, { ...how, socketPath: step.unix });
   if (plan.proxy && (plan.tunnel || url.protocol === 'https:')) {
-    const socket = await tunnel(url);
-    return http.request(url.href.replace('https:', 'http:'), { ...how, createConnection: () => socket, setHost: false,
-      headers: { host: url.host, ...how.headers } });
+    const headers = { host: url.host, ...how.headers };
+    return http.request(url.href.replace('https:', 'http:'), { ...how, agent: tunnels(url), setHost: false, headers });
   }
   if (plan.proxy) {
     return http.request({ ...how, ...address(plan.proxy), path: step.url, headers: { host: url.host, ...how.headers }, agent: agents['http:'] });
@@ -168,7 +181,8 @@ async function byHttp(step) {
   };
   const read = async (step) => {
     const answer = await send(step);
-    const end = answer.socket.localPort;
+    // Of a tunnel's inside, the far end of what is outside.
+    const end = (answer.socket.remotePort ? answer.socket : answer.socket._parent ?? answer.socket).localPort;
     const content = await whole(answer);
     const told = { status: answer.statusCode, fields: pairs(answer.rawHeaders), content: shown(content) };
     return { ...told, trailers: pairs(answer.rawTrailers), end };

@@ -121,16 +121,17 @@ def with_httpx(plan):
     clients = {}
 
     def client(step):
-        unix = step.get("unix")
-        if unix not in clients:
+        """One that keeps connections; the one for `beside` is another, since this one may be busy reading."""
+        unix, key = step.get("unix"), (step.get("unix"), step.get("beside"))
+        if key not in clients:
             if unix:
                 how = {"transport": httpx.HTTPTransport(uds=unix, **version), "trust_env": False}
             elif plan.get("environment"):
                 how = version
             else:
                 how = {"verify": verify, "proxy": plan.get("proxy"), "trust_env": False, **version}
-            clients[unix] = httpx.Client(timeout=60, **how)
-        return clients[unix]
+            clients[key] = httpx.Client(timeout=60, **how)
+        return clients[key]
 
     def arguments(step):
         content = plans.octets(step) if plans.is_streamed(step) else plans.content(step)
@@ -155,8 +156,8 @@ def with_httpx(plan):
             for line in answer.iter_lines():
                 if event := event_number(line):
                     seen.append(event)
-                    heard = {"method": "POST", "url": step["heard"], "unix": step.get("unix")}
-                    client(step).request("POST", step["heard"], headers=fields_of(plan, heard))
+                    heard = {"method": "POST", "url": step["heard"], "unix": step.get("unix"), "beside": True}
+                    client(heard).request("POST", step["heard"], headers=fields_of(plan, heard))
             return {"status": answer.status_code, "events": seen}
 
     return plans.each(plan, one)
@@ -171,6 +172,7 @@ def with_aiohttp(plan):
 
 async def aiohttp_steps(plan):
     import aiohttp
+    import yarl
 
     sessions = {}
 
@@ -195,8 +197,10 @@ async def aiohttp_steps(plan):
 
     def send(step):
         data = streamed(step) if plans.is_streamed(step) else plans.content(step)
+        # As it is written: by itself yarl would spell parts of it in its own way.
+        url = yarl.URL(step["url"], encoded=True)
         return session(step).request(
-            step["method"], step["url"], data=data, headers=fields_of(plan, step), allow_redirects=False, **through()
+            step["method"], url, data=data, headers=fields_of(plan, step), allow_redirects=False, **through()
         )
 
     async def one(step):

@@ -2,13 +2,13 @@
 //!
 //! One table per client says what it can do and where it goes; what is done is one list for all (`steps`).
 
-mod program;
+pub mod program;
 mod steps;
 mod world;
 
 use std::panic::AssertUnwindSafe;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::{
     program::{Program, perform},
@@ -27,6 +27,7 @@ struct Client {
     ways: &'static [(Way, &'static str)],
 }
 
+#[derive(Clone, Copy)]
 enum Does {
     AllBut(&'static [&'static str]),
     Only(&'static [&'static str]),
@@ -42,39 +43,97 @@ impl Client {
     }
 }
 
-const CURL: Client = Client {
-    program: Program::Curl,
-    library: "curl",
-    does: Does::AllBut(&["websocket"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1"), (Way::Unix, "1.1")],
+/// Every way in, for HTTP/1.1.
+const ALL: &[(Way, &str)] = &[
+    (Way::Own, "1.1"),
+    (Way::Gateway, "1.1"),
+    (Way::Unix, "1.1"),
+    (Way::Tls, "1.1"),
+    (Way::Absolute, "1.1"),
+    (Way::PlainTunnel, "1.1"),
+    (Way::Tunnel, "1.1"),
+];
+
+/// The same for who opens no tunnel without TLS in it.
+const NO_PLAIN_TUNNEL: &[(Way, &str)] = &[
+    (Way::Own, "1.1"),
+    (Way::Gateway, "1.1"),
+    (Way::Unix, "1.1"),
+    (Way::Tls, "1.1"),
+    (Way::Absolute, "1.1"),
+    (Way::Tunnel, "1.1"),
+];
+
+/// The same for who asks a proxy for tunnels alone.
+const TUNNELS: &[(Way, &str)] = &[
+    (Way::Own, "1.1"),
+    (Way::Gateway, "1.1"),
+    (Way::Unix, "1.1"),
+    (Way::Tls, "1.1"),
+    (Way::PlainTunnel, "1.1"),
+    (Way::Tunnel, "1.1"),
+];
+
+/// The same for who connects to no Unix socket and opens no tunnel without TLS in it.
+const MOST: &[(Way, &str)] = &[
+    (Way::Own, "1.1"),
+    (Way::Gateway, "1.1"),
+    (Way::Tls, "1.1"),
+    (Way::Absolute, "1.1"),
+    (Way::Tunnel, "1.1"),
+];
+
+const CURL: Client =
+    Client { program: Program::Curl, library: "curl", does: Does::AllBut(&["websocket"]), ways: ALL };
+
+/// curl expects nothing over HTTP/2, and some versions of it cannot use a connection again that began with HTTP/2 at once.
+const CURL_HTTP2: Client = Client {
+    does: Does::AllBut(&["websocket", "expectation", "refused expectation", "reuse"]),
+    ways: &[
+        (Way::Own, "2 at once"),
+        (Way::Gateway, "2 at once"),
+        (Way::Unix, "2 at once"),
+        (Way::Tls, "2"),
+        (Way::Tunnel, "2"),
+    ],
+    ..CURL
 };
 
 const URLLIB: Client = Client {
     program: Program::Python,
     library: "urllib",
     does: Does::AllBut(&["trailers", "websocket", "expectation", "refused expectation", "reuse"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1")],
+    ways: MOST,
 };
 
 const REQUESTS: Client = Client {
     program: Program::Python,
     library: "requests",
     does: Does::AllBut(&["trailers", "websocket", "expectation", "refused expectation"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1")],
+    ways: MOST,
 };
 
 const HTTPX: Client = Client {
     program: Program::Python,
     library: "httpx",
     does: Does::AllBut(&["trailers", "websocket", "expectation", "refused expectation"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1"), (Way::Unix, "1.1")],
+    ways: NO_PLAIN_TUNNEL,
 };
+
+const HTTPX_HTTP2: Client = Client { ways: CURL_HTTP2.ways, ..HTTPX };
 
 const AIOHTTP: Client = Client {
     program: Program::Python,
     library: "aiohttp",
-    does: Does::AllBut(&["trailers", "websocket", "expectation", "refused expectation", "reuse"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1"), (Way::Unix, "1.1")],
+    does: Does::AllBut(&["trailers", "expectation", "refused expectation", "reuse"]),
+    ways: NO_PLAIN_TUNNEL,
+};
+
+const WEBSOCKETS: Client = Client {
+    program: Program::Python,
+    library: "websockets",
+    does: Does::Only(&["websocket"]),
+    ways: TUNNELS,
 };
 
 const FETCH: Client = Client {
@@ -88,21 +147,48 @@ const UNDICI: Client = Client {
     program: Program::Node,
     library: "undici",
     does: Does::AllBut(&["websocket", "expectation", "refused expectation"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1"), (Way::Unix, "1.1")],
+    ways: ALL,
 };
+
+const UNDICI_HTTP2: Client = Client {
+    does: Does::AllBut(&["trailers", "websocket", "expectation", "refused expectation"]),
+    ways: &[(Way::Tls, "2"), (Way::Tunnel, "2")],
+    ..UNDICI
+};
+
+const UNDICI_FETCH: Client = Client { library: "undici fetch", does: FETCH.does, ..UNDICI };
 
 const NODE_HTTP: Client = Client {
     program: Program::Node,
     library: "http",
     does: Does::AllBut(&["websocket", "expectation", "refused expectation"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1"), (Way::Unix, "1.1")],
+    ways: ALL,
 };
+
+const NODE_HTTP2: Client = Client {
+    program: Program::Node,
+    library: "http2",
+    does: Does::AllBut(&["websocket", "expectation", "refused expectation", "reuse"]),
+    ways: &[(Way::Own, "2 at once"), (Way::Gateway, "2 at once"), (Way::Tls, "2"), (Way::Tunnel, "2")],
+};
+
+const WS: Client =
+    Client { program: Program::Node, library: "ws", does: Does::Only(&["websocket"]), ways: TUNNELS };
 
 const JAVA: Client = Client {
     program: Program::Java,
     library: "HttpClient",
-    does: Does::AllBut(&["trailers", "websocket", "expectation", "refused expectation", "reuse"]),
-    ways: &[(Way::Own, "1.1"), (Way::Gateway, "1.1"), (Way::Own, "2")],
+    does: Does::AllBut(&["trailers", "expectation", "refused expectation", "reuse"]),
+    ways: &[
+        (Way::Own, "1.1"),
+        (Way::Gateway, "1.1"),
+        (Way::Tls, "1.1"),
+        (Way::Absolute, "1.1"),
+        (Way::Tunnel, "1.1"),
+        (Way::Own, "2"),
+        (Way::Tls, "2"),
+        (Way::Tunnel, "2"),
+    ],
 };
 
 /// Every step on every way of `client`, and what it sees there beside what it sees of the API itself.
@@ -114,7 +200,8 @@ async fn sees_no_difference(client: &Client) {
         let steps = client.steps();
         let (through, steps) = (*way, &steps[..]);
         let comparable: Vec<_> = steps.iter().copied().filter(|step| !step.alone).collect();
-        let direct = run(client, &world, direct_of(through), version, &comparable).await;
+        let (past, its_version) = beside(through, version);
+        let direct = run(client, &world, past, its_version, &comparable).await;
         let bare = world.bare().await;
         let proxied = run(client, &world, through, version, steps).await;
         for step in steps {
@@ -127,8 +214,9 @@ async fn sees_no_difference(client: &Client) {
             }));
             if looked.is_err() {
                 let (library, name, direct) = (client.library, step.name, &direct[step.name]);
-                differences
-                    .push(format!("{library} through {way:?} ({version}): {name}\n{seen}\ndirectly:\n{direct}"));
+                differences.push(format!(
+                    "{library} through {way:?} ({version}): {name}\n{seen}\ndirectly:\n{direct}"
+                ));
             }
         }
         assert_eq!(world.bare().await, bare, "nothing goes out without a token");
@@ -141,11 +229,14 @@ async fn run(client: &Client, world: &World, way: Way, version: &str, steps: &[&
     perform(command, &world.plan(client.library, way, version, steps)).await
 }
 
-/// What a way is compared with.
-fn direct_of(way: Way) -> Way {
+/// What a way is compared with. The API speaks HTTP/2 over TLS alone, and is confused by whoever offers to change to it.
+fn beside(way: Way, version: &'static str) -> (Way, &'static str) {
     match way {
-        Way::Direct | Way::Own | Way::Gateway | Way::Unix => Way::Direct,
-        Way::DirectTls => Way::DirectTls,
+        Way::DirectTls | Way::Tls | Way::Tunnel => (Way::DirectTls, version),
+        _ if version == "2 at once" => (Way::DirectTls, "2"),
+        Way::Direct | Way::Own | Way::Gateway | Way::Unix | Way::Absolute | Way::PlainTunnel => {
+            (Way::Direct, "1.1")
+        }
     }
 }
 
@@ -178,7 +269,8 @@ fn comparable_of(seen: &Value, proxied: bool) -> Value {
         if proxied {
             assert_eq!(of(&echo["fields"], "authorization").len(), 1);
             assert_eq!(of(&echo["fields"], "via").len(), 1);
-            for gone in ["keep-alive", "proxy-connection", "proxy-authorization", "upgrade", "http2-settings"] {
+            for gone in ["keep-alive", "proxy-connection", "proxy-authorization", "upgrade", "http2-settings"]
+            {
                 assert_eq!(of(&echo["fields"], gone), [""; 0], "{gone} is of one hop");
             }
         }
@@ -206,6 +298,11 @@ async fn r081_curl_sees_no_difference() {
 }
 
 #[tokio::test]
+async fn r081_curl_over_http_2_sees_no_difference() {
+    sees_no_difference(&CURL_HTTP2).await;
+}
+
+#[tokio::test]
 async fn r081_urllib_of_python_sees_no_difference() {
     sees_no_difference(&URLLIB).await;
 }
@@ -221,8 +318,18 @@ async fn r081_httpx_of_python_sees_no_difference() {
 }
 
 #[tokio::test]
+async fn r081_httpx_of_python_over_http_2_sees_no_difference() {
+    sees_no_difference(&HTTPX_HTTP2).await;
+}
+
+#[tokio::test]
 async fn r081_aiohttp_of_python_sees_no_difference() {
     sees_no_difference(&AIOHTTP).await;
+}
+
+#[tokio::test]
+async fn r081_websockets_of_python_sees_no_difference() {
+    sees_no_difference(&WEBSOCKETS).await;
 }
 
 #[tokio::test]
@@ -236,8 +343,28 @@ async fn r081_undici_of_node_sees_no_difference() {
 }
 
 #[tokio::test]
+async fn r081_undici_of_node_over_http_2_sees_no_difference() {
+    sees_no_difference(&UNDICI_HTTP2).await;
+}
+
+#[tokio::test]
+async fn r081_undicis_fetch_sees_no_difference() {
+    sees_no_difference(&UNDICI_FETCH).await;
+}
+
+#[tokio::test]
 async fn r081_http_of_node_sees_no_difference() {
     sees_no_difference(&NODE_HTTP).await;
+}
+
+#[tokio::test]
+async fn r081_http2_of_node_sees_no_difference() {
+    sees_no_difference(&NODE_HTTP2).await;
+}
+
+#[tokio::test]
+async fn r081_ws_of_node_sees_no_difference() {
+    sees_no_difference(&WS).await;
 }
 
 #[tokio::test]

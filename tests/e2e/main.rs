@@ -17,6 +17,7 @@ mod discovery;
 mod entrances;
 mod exec;
 mod first_request;
+mod grpc;
 mod forward;
 mod h2;
 mod h2_blocks;

@@ -42,6 +42,8 @@ async function contentOf(request) {
     length += part.length;
     if (length <= 1024) text += part;
   }
+  // However it was cut into parts.
+  if (length > 1024) text = '';
   return { length, text, sha256: hash.digest('hex') };
 }
 

@@ -26,6 +26,8 @@ pub enum Program {
     Node,
     /// Java's own `HttpClient`.
     Java,
+    /// grpcio.
+    Grpc,
 }
 
 impl Program {
@@ -49,6 +51,7 @@ impl Program {
                 Ok(python("curl.py")?)
             }
             Self::Python => Ok(python("client.py")?),
+            Self::Grpc => Ok(python("grpc_client.py")?),
             Self::Node => Ok(node::installed()?.command("client.mjs")),
             Self::Java => {
                 // A single file is compiled before it runs, which a JRE cannot.

@@ -1,8 +1,12 @@
 //! An API, bearward in front of it with every way in, and what a plan has to say to go one of these ways.
 
-use std::{fs, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
-use bearward::app::Running;
+use bearward::{
+    app::Running,
+    ca::{Authority, Files, Hosts, Overwrite},
+    clock::Clock,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 
@@ -25,6 +29,14 @@ pub enum Way {
     Gateway,
     /// The upstream's own Unix socket.
     Unix,
+    /// The upstream's own port, over TLS, to an upstream over TLS.
+    Tls,
+    /// The forward proxy, asked in absolute form.
+    Absolute,
+    /// The forward proxy, through a tunnel in which HTTP is spoken.
+    PlainTunnel,
+    /// The forward proxy, through a tunnel whose TLS it opens.
+    Tunnel,
 }
 
 /// All of it, running.
@@ -52,6 +64,7 @@ impl World {
         };
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = identity(&folder);
+        local_ca(&folder);
         let options = json!({ "token": DIRECT, "certificate": certificate, "key": key });
         let origin = parts.start("origin.mjs", &options);
         let ports = origin.told().await;
@@ -66,8 +79,13 @@ impl World {
         if matches!(way, Way::Direct | Way::DirectTls) {
             plan["authorization"] = format!("Bearer {DIRECT}").into();
         }
-        if way == Way::DirectTls {
+        if matches!(way, Way::DirectTls | Way::Tls) {
             plan["ca"] = self.file("ca.pem").to_str().into();
+        }
+        if matches!(way, Way::Absolute | Way::PlainTunnel | Way::Tunnel) {
+            plan["proxy"] = format!("http://{}", self.address("proxy")).into();
+            plan["tunnel"] = (way != Way::Absolute).into();
+            plan["ca"] = self.file("local-ca.pem").to_str().into();
         }
         plan["steps"] = steps.iter().map(|step| self.step(way, step)).collect();
         plan
@@ -91,18 +109,24 @@ impl World {
     }
 
     fn base(&self, way: Way, upstream: Upstream) -> String {
-        let own = match upstream {
-            Upstream::Api => "api",
-            Upstream::Closed => "closed",
+        let (own, http, https) = match upstream {
+            Upstream::Api => ("api", "http", "https"),
+            Upstream::Closed => ("closed", "closed_http", "closed_https"),
         };
-        let address = |name| self.bearward.address(name).unwrap_or_else(|| panic!("{name} listens nowhere"));
         match way {
-            Way::Direct => format!("http://localhost:{}", self.ports["http"]),
-            Way::DirectTls => format!("https://localhost:{}", self.ports["https"]),
-            Way::Own => format!("http://{}", address(own)),
-            Way::Gateway => format!("http://localhost:{}/{own}", address("gateway").port()),
+            Way::Direct | Way::Absolute | Way::PlainTunnel => {
+                format!("http://localhost:{}", self.ports[http])
+            }
+            Way::DirectTls | Way::Tunnel => format!("https://localhost:{}", self.ports[https]),
+            Way::Own => format!("http://{}", self.address(own)),
+            Way::Gateway => format!("http://localhost:{}/{own}", self.address("gateway").port()),
             Way::Unix => "http://localhost".to_owned(),
+            Way::Tls => format!("https://localhost:{}", self.address(&format!("{own}-tls")).port()),
         }
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
+        self.bearward.address(name).unwrap_or_else(|| panic!("{name} listens nowhere"))
     }
 
     fn socket(&self, upstream: Upstream) -> PathBuf {
@@ -117,6 +141,14 @@ impl World {
     pub async fn bare(&self) -> u64 {
         self.origin.ask("counts", json!({})).await["bare"].as_u64().expect("a number")
     }
+}
+
+/// The local CA of the forward proxy.
+fn local_ca(folder: &tempfile::TempDir) {
+    let file = |name: &str| folder.path().join(name);
+    let files = Files { certificate: file("local-ca.pem"), key: file("local-ca.key") };
+    let hosts = Hosts::only(["localhost"]).unwrap();
+    Authority::make(&files, &hosts, Overwrite::Never, &Clock::system()).unwrap();
 }
 
 /// A CA in `ca.pem`, and a certificate of it for `localhost` with its key.
@@ -138,7 +170,7 @@ fn identity(folder: &tempfile::TempDir) -> (String, String) {
 }
 
 fn configuration(ports: &Value, folder: &tempfile::TempDir) -> String {
-    let (http, folder) = (&ports["http"], folder.path().display());
+    let (http, https, folder) = (&ports["http"], &ports["https"], folder.path().display());
     let token = |name: &str, path: &str| {
         format!(
             "[tokens.{name}]\ngrant_type = \"client_credentials\"\nclient_id = \"app\"\nclient_secret = \"secret\"\n\
@@ -150,13 +182,23 @@ fn configuration(ports: &Value, folder: &tempfile::TempDir) -> String {
     };
     let own = |name: &str| format!("listen = \"127.0.0.1:0\"\npath = \"/{name}\"");
     let unix = |upstream: Upstream| format!("listen = \"unix:{folder}/{upstream:?}.sock\"");
+    let tls = format!(
+        "listen = \"127.0.0.1:0\"\ntls = {{ ca = \"{folder}/ca.pem\" }}\n\
+         listen_tls = {{ certificate = \"{folder}/certificate.pem\", key = \"{folder}/key.pem\" }}"
+    );
     [
         "store = { kind = \"memory\" }\n[gateway]\nlisten = \"127.0.0.1:0\"\n".to_owned(),
+        format!(
+            "[proxy]\nlisten = \"127.0.0.1:0\"\n\
+             ca = {{ certificate = \"{folder}/local-ca.pem\", key = \"{folder}/local-ca.key\" }}\n"
+        ),
         token("api", "token"),
         token("closed", "no-token"),
         upstream("api", "api", format!("http://localhost:{http}"), own("api")),
         upstream("closed", "closed", format!("http://localhost:{}", ports["closed_http"]), own("closed")),
         upstream("unix", "api", format!("http://127.0.0.1:{http}"), unix(Upstream::Api)),
+        upstream("api-tls", "api", format!("https://localhost:{https}"), tls.clone()),
+        upstream("closed-tls", "closed", format!("https://localhost:{}", ports["closed_https"]), tls),
         upstream("closed-unix", "closed", format!("http://127.0.0.1:{http}"), unix(Upstream::Closed)),
     ]
     .concat()
