@@ -30,6 +30,14 @@ for deployment in deployments:
     for address in re.findall(r"http://(127\.0\.0\.1:\d+)", str(pod["containers"])):
         assert f'"{address}"' in configurations, f"the application uses {address}, where nothing listens"
 
+    for other in pod["initContainers"][1:]:
+        security = other["securityContext"]
+        assert other["name"] == "bearward-redirect", f"what is {other['name']}?"
+        assert "restartPolicy" not in other, "it would keep CAP_NET_ADMIN beside the application"
+        assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]} and security["readOnlyRootFilesystem"]
+        assert {"name": "BEARWARD_UID", "value": "65532"} in other["env"], "bearward's own connections would be redirected"
+        assert '[transparent]\nlisten          = "127.0.0.1:15001"' in configurations, "nothing listens where it redirects to"
+
     volumes = {v["name"]: v for v in pod["volumes"]}
     for mount in first["volumeMounts"]:
         assert mount["name"] in volumes, f"mounts {mount['name']}, which is no volume"

@@ -21,6 +21,8 @@ use crate::{
 pub(super) const GATEWAY: &str = "gateway";
 /// What the forward proxy's listener is called.
 pub(super) const PROXY: &str = "proxy";
+/// What the listener for redirected connections is called.
+pub(super) const TRANSPARENT: &str = "transparent";
 /// What metrics call all that is for no upstream. No upstream can have this name.
 const UNMATCHED: &str = "(unmatched)";
 /// How long connecting to what nobody configured may take.
@@ -82,7 +84,7 @@ pub(super) struct PlannedUpstream {
 /// One way in.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedDoor {
-    /// What the configuration calls it: the upstream's name, `gateway` or `proxy`.
+    /// What the configuration calls it: the upstream's name, `gateway`, `proxy` or `transparent`.
     pub(super) name: String,
     pub(super) socket: Socket,
     pub(super) admission: Arc<Admission>,
@@ -120,6 +122,8 @@ pub(super) enum Behind {
     Gateway,
     /// All, by the origin that a request names.
     Proxy(Arc<PlannedProxy>),
+    /// All, by where a redirected connection was going.
+    Transparent(Arc<PlannedProxy>),
 }
 
 /// The forward proxy.
@@ -182,9 +186,9 @@ impl Plan {
             upstreams.insert(name.clone(), planned);
         }
         let proxy = |proxy| Arc::new(PlannedProxy::new(proxy, metrics, &config.limits, via));
-        let proxy = config.proxy.as_ref().map(proxy);
+        let proxies = (config.proxy.as_ref().map(proxy), config.transparent.as_ref().map(proxy));
         let doors = listeners(config)
-            .map(|(name, listener)| plan_door(name, listener, config, proxy.as_ref(), doors_before))
+            .map(|(name, listener)| plan_door(name, listener, config, &proxies, doors_before))
             .collect::<Result<_, _>>()?;
         let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
         let admin_tls = admin_tls.map(|settings| Tls::new(settings, admin_before)).transpose()?;
@@ -338,32 +342,38 @@ fn same(one: Option<&Arc<Supply>>, other: Option<&Arc<Supply>>) -> bool {
     }
 }
 
-/// Every listener for applications, by the name of its upstream, or as `gateway` and `proxy`.
+/// Every listener for applications, by the name of its upstream, or as `gateway`, `proxy` and `transparent`.
 pub(super) fn listeners(config: &Config) -> impl Iterator<Item = (&str, &Listener)> {
     let own =
         config.upstreams.iter().filter_map(|(name, upstream)| Some((&**name, upstream.listen.as_ref()?)));
     own.chain(config.gateway.as_ref().map(|gateway| (GATEWAY, gateway)))
         .chain(config.proxy.as_ref().map(|proxy| (PROXY, &proxy.listener)))
+        .chain(config.transparent.as_ref().map(|transparent| (TRANSPARENT, &transparent.listener)))
 }
 
 fn plan_door(
     name: &str,
     listener: &Listener,
     config: &Config,
-    proxy: Option<&Arc<PlannedProxy>>,
+    proxies: &(Option<Arc<PlannedProxy>>, Option<Arc<PlannedProxy>>),
     before: &[PlannedDoor],
 ) -> Result<PlannedDoor, UnusableTls> {
     let mut hosts = listener.allow_hosts.clone();
     let is_of = |other: Option<&Listener>| other.is_some_and(|other| std::ptr::eq(other, listener));
     let upstream = config.upstreams.get_key_value(name);
-    let proxy = proxy.filter(|_| is_of(config.proxy.as_ref().map(|proxy| &proxy.listener)));
-    let behind = match (upstream.filter(|(_, upstream)| is_of(upstream.listen.as_ref())), proxy) {
-        (Some((name, _)), _) => Behind::Own(name.clone()),
-        (None, Some(proxy)) => Behind::Proxy(proxy.clone()),
-        (None, None) => {
-            hosts.extend(config.upstreams.values().filter_map(|upstream| upstream.host.clone()));
-            Behind::Gateway
-        }
+    let (proxy, transparent) = proxies;
+    let is_of_way = |way: &Option<Proxy>| is_of(way.as_ref().map(|way| &way.listener));
+    let proxy = proxy.as_ref().filter(|_| is_of_way(&config.proxy));
+    let transparent = transparent.as_ref().filter(|_| is_of_way(&config.transparent));
+    let behind = if let Some((name, _)) = upstream.filter(|(_, upstream)| is_of(upstream.listen.as_ref())) {
+        Behind::Own(name.clone())
+    } else if let Some(proxy) = proxy {
+        Behind::Proxy(proxy.clone())
+    } else if let Some(transparent) = transparent {
+        Behind::Transparent(transparent.clone())
+    } else {
+        hosts.extend(config.upstreams.values().filter_map(|upstream| upstream.host.clone()));
+        Behind::Gateway
     };
     let before = before.iter().find(|door| door.name == name).and_then(|door| door.tls.as_ref());
     let tls = listener.tls.as_ref().map(|settings| Tls::new(settings, before)).transpose()?;

@@ -24,13 +24,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::plan::{Behind, Plan, PlannedDoor, PlannedOthers, PlannedProxy, PlannedUpstream, Socket};
 use crate::{
     ingress::{
-        accept::{Terms, accept},
+        accept::{Terms, accept_each},
         admission::Admission,
+        caller::Caller,
         connection::Limits,
         door::Door,
         entrance::Entrance,
         forward::Forward,
-        listen::{Listening, Unstarted},
+        listen::{Accepted, Listening, Unstarted},
+        protocol, redirected,
         users::Users,
     },
     proxy::{self, Entry, Origins, Others, Place, Route, RouteTable, Row, Settings},
@@ -115,6 +117,10 @@ impl Worker {
                 Behind::Proxy(proxy) => {
                     let pages = Admission::clone(&door.admission);
                     Door::forward(self.forward(proxy, pages), exchanges.clone())
+                }
+                Behind::Transparent(proxy) => {
+                    let pages = Admission::clone(&door.admission);
+                    Door::redirected(self.forward(proxy, pages), exchanges.clone())
                 }
                 Behind::Own(name) => match self.routes.get(name) {
                     Some((_, route)) => {
@@ -201,10 +207,10 @@ impl Worker {
             connections: self.connections.clone(),
             drain: entrance.drain().clone(),
         };
-        let within = entrance.clone();
-        let accepting = spawn_local(accept(listening, terms, move |request, caller| {
-            let (door, within) = (within.door(), within.clone());
-            async move { door.answer(request, &caller, &within).await }
+        let (within, handshakes) = (entrance.clone(), tls.clone());
+        let accepting = spawn_local(accept_each(listening, terms, move |accepted| {
+            let (within, tls) = (within.clone(), handshakes.borrow().clone());
+            async move { served(accepted, tls, within).await }
         }));
         OpenDoor { entrance, tls, users, accepting }
     }
@@ -219,6 +225,19 @@ impl Worker {
             tracing::warn!(left, "the time for finishing is over: these connections are cut");
         }
     }
+}
+
+/// Serves one connection, as the door has it that is there when it comes.
+async fn served(accepted: Accepted, tls: Option<Arc<ServerConfig>>, within: Rc<Entrance>) {
+    if within.door().takes_redirected() {
+        return redirected::serve(accepted, within).await;
+    }
+    let answering = within.clone();
+    let answer = move |request, caller: Rc<Caller>| {
+        let (door, within) = (answering.door(), answering.clone());
+        async move { door.answer(request, &caller, &within).await }
+    };
+    protocol::serve(accepted, tls, &within.limits(), answer, within.drain().clone()).await;
 }
 
 impl OpenDoor {

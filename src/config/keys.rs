@@ -95,6 +95,11 @@ pub(super) const FILE: &[Key] = &[
         Kind::Table(PROXY),
         "The forward proxy, for applications that keep their URLs: HTTP_PROXY and HTTPS_PROXY point at it. It leads to every upstream.",
     ),
+    key(
+        "transparent",
+        Kind::Table(TRANSPARENT),
+        "Takes connections that the system redirects (deploy/transparent), as the forward proxy would. It leads to every upstream.",
+    ),
     key("limits", Kind::Table(LIMITS), "What is bounded, over all upstreams."),
     key("tokens", Kind::Named(TOKEN), "The token recipes by name."),
     key("upstreams", Kind::Named(UPSTREAM), "The upstreams by name."),
@@ -168,6 +173,40 @@ pub(super) const PROXY: &[Key] = &[
         "Browser origins whose pages may ask every upstream through the proxy; besides them only an upstream's own pages may.",
     ),
     LISTEN_TLS,
+    key(
+        "allow_users",
+        Kind::Users,
+        "User ids that may connect to a unix: listen besides bearward's own and root; none by default.",
+    ),
+    key(
+        "expose",
+        Kind::Bool,
+        "A listen that is not loopback needs true: whoever reaches the port acts with the tokens. Default: false.",
+    ),
+];
+
+pub(super) const TRANSPARENT: &[Key] = &[
+    key("listen", Kind::Listen, "ADDRESS:PORT, which connections are redirected to."),
+    key(
+        "unmatched",
+        Kind::Choice { now: &["deny", "tunnel"], later: &[] },
+        "What becomes of connections that are for no upstream: they are closed, or pass without a token. Default: deny.",
+    ),
+    key(
+        "ca",
+        Kind::Table(CA),
+        "The local CA that signs the certificates shown for https upstreams. Default: that of [proxy], else the one that `bearward ca init` makes.",
+    ),
+    key(
+        "allow_addresses",
+        Kind::Texts,
+        "Private networks that unmatched destinations may have addresses in, such as 10.0.0.0/8; none by default, loopback included.",
+    ),
+    key(
+        "allow_origins",
+        Kind::Texts,
+        "Browser origins whose pages may ask every upstream; besides them only an upstream's own pages may.",
+    ),
     key(
         "expose",
         Kind::Bool,

@@ -57,6 +57,8 @@ pub struct Config {
     pub proxy: Option<Proxy>,
     /// Where the local CA is kept.
     pub authority: Files,
+    /// Where redirected connections come in, treated as the forward proxy would.
+    pub transparent: Option<Proxy>,
     /// The token recipes by name; a parent stands in here too.
     pub tokens: BTreeMap<Arc<str>, Token>,
     /// The upstreams by name.
@@ -101,7 +103,7 @@ pub struct Listener {
     pub allow_users: Users,
 }
 
-/// `[proxy]`.
+/// `[proxy]` or `[transparent]`.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     /// Where it listens; no `allow_hosts`.

@@ -49,8 +49,7 @@ pub struct Terms {
     pub drain: CancellationToken,
 }
 
-/// Accepts until drained, and takes what already stands in the queue then: whoever is connected is served. Runs inside a
-/// local runtime, on which the connections run too.
+/// Answers the requests of every connection. See [`accept_each`].
 pub async fn accept<S, F, B>(listening: Listening, terms: Terms, service: S)
 where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F + Clone + 'static,
@@ -58,13 +57,28 @@ where
     B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Terms { limits, tls, users, permits, connections, drain } = terms;
-    let admits = admission(users);
-    let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
+    let (limits, tls, drain) = (terms.limits.clone(), terms.tls.clone(), terms.drain.clone());
+    let serve = move |accepted| {
         let (service, limits, drain) = (service.clone(), limits.borrow().clone(), drain.clone());
         let tls = tls.borrow().clone();
+        async move { protocol::serve(accepted, tls, &limits, service, drain).await }
+    };
+    accept_each(listening, terms, serve).await;
+}
+
+/// Accepts until drained, and takes what already stands in the queue then: whoever is connected is served. Runs inside a
+/// local runtime, on which the connections run too.
+pub async fn accept_each<C, F>(listening: Listening, terms: Terms, connection: C)
+where
+    C: Fn(Accepted) -> F,
+    F: Future<Output = ()> + 'static,
+{
+    let Terms { users, permits, connections, drain, .. } = terms;
+    let admits = admission(users);
+    let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
+        let served = connection(accepted);
         connections.spawn_local(async move {
-            protocol::serve(accepted, tls, &limits, service, drain).await;
+            served.await;
             drop(permit);
         });
     };

@@ -33,6 +33,8 @@ enum Behind {
     Server(Arc<Admission>, Entry),
     /// The forward proxy: the target says who the server is.
     Forward(Box<Forward>),
+    /// The same for connections that were redirected to us: where one was going says who the server is.
+    Redirected(Box<Forward>),
 }
 
 /// What becomes of a request that may come in.
@@ -52,6 +54,16 @@ impl Door {
     /// The door of the forward proxy.
     pub fn forward(forward: Forward, worker: Worker) -> Self {
         Self { behind: Behind::Forward(Box::new(forward)), worker }
+    }
+
+    /// The door for redirected connections.
+    pub fn redirected(forward: Forward, worker: Worker) -> Self {
+        Self { behind: Behind::Redirected(Box::new(forward)), worker }
+    }
+
+    /// Whether it is one for redirected connections.
+    pub fn takes_redirected(&self) -> bool {
+        matches!(self.behind, Behind::Redirected(_))
     }
 
     /// Answers a request that came from `caller` through `entrance`.
@@ -90,17 +102,19 @@ impl Door {
                 }
                 exchange(entry, &self.worker, request).await
             }
-            Behind::Forward(forward) => match forward.way(&request, caller, entrance).await {
-                Ok(Way::On(entry)) => forwarded(&entry, exchange(&entry, &self.worker, request).await),
-                Ok(Way::Answered(answer)) => {
-                    self.worker.tunnelled(&request, &answer);
-                    *answer
+            Behind::Forward(forward) | Behind::Redirected(forward) => {
+                match forward.way(&request, caller, entrance).await {
+                    Ok(Way::On(entry)) => forwarded(&entry, exchange(&entry, &self.worker, request).await),
+                    Ok(Way::Answered(answer)) => {
+                        self.worker.tunnelled(&request, &answer);
+                        *answer
+                    }
+                    Err(refused) => {
+                        refused.log();
+                        self.worker.refused(&request, refused)
+                    }
                 }
-                Err(refused) => {
-                    refused.log();
-                    self.worker.refused(&request, refused)
-                }
-            },
+            }
         }
     }
 
@@ -108,7 +122,7 @@ impl Door {
     pub(super) fn forwards(&self) -> Option<&Forward> {
         match &self.behind {
             Behind::Server(..) => None,
-            Behind::Forward(forward) => Some(forward),
+            Behind::Forward(forward) | Behind::Redirected(forward) => Some(forward),
         }
     }
 }

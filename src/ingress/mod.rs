@@ -14,5 +14,6 @@ mod http1;
 pub mod http2;
 pub mod listen;
 pub mod protocol;
+pub mod redirected;
 pub mod tls;
 pub mod users;

@@ -110,6 +110,7 @@ fn made(config: &Config, files: &Files, clock: &Clock) -> Result<Authority, Exit
 fn arrange(config: &mut Config, authority: Option<Arc<Authority>>) {
     config.admin = None;
     config.gateway = None;
+    config.transparent = None;
     for upstream in config.upstreams.values_mut() {
         upstream.listen = None;
     }
@@ -122,6 +123,7 @@ fn arrange(config: &mut Config, authority: Option<Arc<Authority>>) {
             address: Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             allow_hosts: Vec::new(),
             tls: None,
+            allow_users: Default::default(),
             allow_origins: origins.unwrap_or_default(),
         },
         tunnel,

@@ -124,8 +124,15 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("proxy", "ca", "CA"),
     ("proxy", "allow_addresses", "[\"10.0.0.0/8\"]"),
     ("proxy", "allow_origins", "[\"https://a.example\"]"),
+    ("proxy", "allow_users", "[1]"),
     ("proxy", "expose", "true"),
     ("proxy", "listen_tls", SHOWN),
+    ("transparent", "listen", "\"127.0.0.1:2\""),
+    ("transparent", "unmatched", "\"deny\""),
+    ("transparent", "ca", "CA"),
+    ("transparent", "allow_addresses", "[\"10.0.0.0/8\"]"),
+    ("transparent", "allow_origins", "[\"https://a.example\"]"),
+    ("transparent", "expose", "true"),
     ("store", "kind", "\"memory\""),
     ("store", "path", "\"/tmp/other\""),
     ("limits", "http2_streams", "7"),
@@ -185,7 +192,7 @@ fn every_key_has_an_effect() {
     let shown = |table: &str, key: &str, value: &str| {
         let mut file: toml::Table = toml::from_str(&format!(
             "[tokens.t]\ngrant_type = \"static\"\naccess_token = \"x\"\n[admin]\nlisten = \"127.0.0.1:0\"\n
-             [proxy]\nlisten = \"127.0.0.1:0\"\nunmatched = \"tunnel\"\nca = {ca}\n[gateway]\nlisten = \"127.0.0.1:0\"\n[store]\n[log]\n[limits]\n[upstreams.a]\nurl = \"https://a.example\"\nlisten = \"127.0.0.1:0\"\n",
+             [proxy]\nlisten = \"127.0.0.1:0\"\nunmatched = \"tunnel\"\nca = {ca}\n[transparent]\nlisten = \"127.0.0.1:0\"\nunmatched = \"tunnel\"\nca = {ca}\n[gateway]\nlisten = \"127.0.0.1:0\"\n[store]\n[log]\n[limits]\n[upstreams.a]\nurl = \"https://a.example\"\nlisten = \"127.0.0.1:0\"\n",
         ))
         .unwrap();
         let value = if value == "CA" { &other } else { value };
@@ -211,6 +218,7 @@ fn every_key_has_an_effect() {
         ("store", "/properties/store"),
         ("gateway", "/properties/gateway"),
         ("proxy", "/properties/proxy"),
+        ("transparent", "/properties/transparent"),
         ("limits", "/properties/limits"),
         ("upstreams.a", "/properties/upstreams/additionalProperties"),
     ] {

@@ -105,6 +105,7 @@ mistakes! {
     a_rule_that_is_none: and("token_invalid = \"any401\"\n"),
     a_rule_without_its_text: and("token_invalid = { status = 401, pointer = \"error\" }\n"),
     a_guard_without_a_listener: but("listen = \"127.0.0.1:8102\"", "path = \"/a\"\nallow_hosts = [\"a\"]") + "[gateway]\nlisten = \"127.0.0.1:80\"\n",
+    redirected_to_a_unix_socket: but("https://shop.example\"\ntoken ", "http://127.0.0.1:1\"\ntoken ") + "[transparent]\nlisten = \"unix:/a\"\n",
     users_of_a_port: and("allow_users = [1000]\n"),
     users_by_name: but("listen = \"127.0.0.1:8102\"", "listen = \"unix:/a\"\nallow_users = [\"www-data\"]"),
     a_subject_header_without_a_subject: and("[tokens.c]\ngrant_type = \"request\"\nurl = \"https://id.example/c\"\nsubject_header = \"x-c\"\n"),

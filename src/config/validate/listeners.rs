@@ -16,7 +16,7 @@ use crate::{
     upstream::Origin,
 };
 
-/// The listener of `[admin]`, `[gateway]` or `[proxy]`, where the table is there.
+/// The listener of `[admin]`, `[gateway]`, `[proxy]` or `[transparent]`, where the table is there.
 pub(super) fn own(reader: &mut Reader<'_>, file: &Table, name: &str) -> Option<Listener> {
     let table = file.table(name)?;
     if !table.has("listen") {
@@ -35,7 +35,11 @@ pub(super) fn of_upstream(reader: &mut Reader<'_>, file: &Table, table: &Table) 
     listener(
         reader,
         table,
-        if file.has("proxy") || reader.proxy_is_added { GUARDS_OF_THE_PORT } else { GUARDS },
+        if file.has("proxy") || file.has("transparent") || reader.proxy_is_added {
+            GUARDS_OF_THE_PORT
+        } else {
+            GUARDS
+        },
     )
 }
 
@@ -82,7 +86,9 @@ pub(super) fn origins(reader: &mut Reader<'_>, table: &Table) -> Option<Vec<Stri
 fn alone(reader: &mut Reader<'_>, table: &Table, guards: &[&str]) {
     for key in guards {
         let Some(entry) = table.entry(key) else { continue };
-        if table.flag(key) || !table.texts(key).is_empty() || table.table(key).is_some()
+        if table.flag(key)
+            || !table.texts(key).is_empty()
+            || table.table(key).is_some()
             || !table.users(key).is_empty()
         {
             let title = format!("`{key}` means nothing in [{}] without `listen`", table.name);
@@ -115,7 +121,7 @@ fn origin(reader: &mut Reader<'_>, table: &Table, written: &str) -> Option<Strin
 
 /// No two listeners of the file may have one address.
 pub(super) fn distinct(reader: &mut Reader<'_>, file: &Table) {
-    let own = ["admin", "gateway", "proxy"].iter().filter_map(|name| file.table(name));
+    let own = ["admin", "gateway", "proxy", "transparent"].iter().filter_map(|name| file.table(name));
     let tables = own.chain(file.named("upstreams").iter().map(|(_, table)| table));
     let mut tables: Vec<_> = tables.collect();
     tables.sort_by_key(|table| table.at("listen").start);

@@ -41,7 +41,8 @@ pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
     let tokens = tokens::all(reader, file, &store);
     let upstreams = upstreams::all(reader, file);
     let authority = proxy::authority_files(reader, file);
-    let proxy = proxy::proxy(reader, file, upstreams.as_ref(), authority.as_ref());
+    let proxy = proxy::proxy(reader, file, "proxy", upstreams.as_ref(), authority.as_ref());
+    let transparent = proxy::proxy(reader, file, "transparent", upstreams.as_ref(), authority.as_ref());
     listeners::distinct(reader, file);
     let workers = usize::try_from(file.number("workers").unwrap_or(1)).ok()?;
     Some(Config {
@@ -52,6 +53,7 @@ pub(super) fn config(reader: &mut Reader<'_>, file: &Table) -> Option<Config> {
         gateway,
         proxy,
         authority: authority?,
+        transparent,
         tokens: tokens?,
         upstreams: upstreams?,
         limits,

@@ -1,4 +1,4 @@
-//! `[proxy]`: the forward proxy, whom it lets ask, where it may lead, and the CA that opens TLS.
+//! `[proxy]` and `[transparent]`: the forward proxy, asked or not, whom it lets ask, where it may lead, and the CA that opens TLS.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
     ca::{Age, Authority, Files},
     clock::Clock,
     config::{
-        Proxy, Upstream,
+        Listen, Listener, Proxy, Upstream,
         load::default_authority,
         problems::Problem,
         reader::{Reader, Table},
@@ -17,17 +17,29 @@ use crate::{
     upstream::Origin,
 };
 
-/// The forward proxy, where the table is there. `upstreams`: where none of them is wrong. `files`: the CA's, the same.
+/// `[name]`, where the table is there. `upstreams`: where none of them is wrong. `files`: the CA's, the same.
 pub(super) fn proxy(
     reader: &mut Reader<'_>,
     file: &Table,
+    name: &str,
     upstreams: Option<&BTreeMap<Arc<str>, Upstream>>,
     files: Option<&Files>,
 ) -> Option<Proxy> {
-    let listener = listeners::own(reader, file, "proxy");
-    let table = file.table("proxy")?;
+    let listener = listeners::own(reader, file, name);
+    let table = file.table(name)?;
+    if name == "transparent" && matches!(listener, Some(Listener { address: Listen::Unix(_), .. })) {
+        let problem = Problem::error("nothing is redirected to a Unix socket");
+        let fix = "listen on an address and a port, for example \"127.0.0.1:15001\"";
+        reader.report(problem.fix(fix), table.at("listen"), "");
+    }
     let tunnel = table.text("unmatched") == Some("tunnel");
     let networks = networks(reader, table, tunnel);
+    // A second CA, where each of the two tables names its own.
+    let own = (name == "transparent"
+        && table.has("ca")
+        && file.table("proxy").is_some_and(|proxy| proxy.has("ca")))
+    .then(|| files_of(reader, table));
+    let files = own.as_ref().map_or(files, Option::as_ref);
     let opened = authority(reader, table, upstreams, files);
     let (authority, certificate) = opened?.unzip();
     Some(Proxy { listener: listener?, tunnel, networks: networks?, authority, certificate })
@@ -59,9 +71,15 @@ fn networks(reader: &mut Reader<'_>, table: &Table, tunnel: bool) -> Option<Vec<
 
 /// Where the CA is kept: as `ca` says, or where `bearward ca init` puts it. `None` where a problem was reported.
 pub(super) fn authority_files(reader: &mut Reader<'_>, file: &Table) -> Option<Files> {
-    let Some(table) = file.table("proxy").filter(|table| table.has("ca")) else {
-        return Some(default_authority(reader.env));
-    };
+    let named =
+        ["proxy", "transparent"].iter().filter_map(|name| file.table(name)).find(|table| table.has("ca"));
+    match named {
+        Some(table) => files_of(reader, table),
+        None => Some(default_authority(reader.env)),
+    }
+}
+
+fn files_of(reader: &mut Reader<'_>, table: &Table) -> Option<Files> {
     let ca = table.table("ca")?;
     for key in ["certificate", "key"] {
         if !ca.has(key) {
@@ -95,7 +113,8 @@ fn authority(
         Ok(authority) => authority,
         Err(error) if error.is_missing() => {
             let title = format!(
-                "[proxy] opens the TLS of https upstreams, and there is no local CA: {} or {} is not there",
+                "[{}] opens the TLS of https upstreams, and there is no local CA: {} or {} is not there",
+                table.name,
                 files.certificate.display(),
                 files.key.display()
             );

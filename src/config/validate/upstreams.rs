@@ -201,7 +201,7 @@ fn ways_in(reader: &mut Reader<'_>, file: &Table, table: &Table) {
         }
     }
     if !["listen", "path", "host"].iter().any(|key| table.has(key))
-        && !file.has("proxy")
+        && !["proxy", "transparent"].iter().any(|way| file.has(way))
         && !reader.proxy_is_added
     {
         let problem = Problem::error(format!("no way in reaches [{}]", table.name));

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Forward,
     opening::{self, ACCESS_DENIED, Opening, UNRECOGNIZED_NAME},
-    tunnel,
+    tunnel::{self, OwnEnd},
 };
 use crate::{
     ingress::{
@@ -48,6 +48,8 @@ enum Refused {
     Untrusted,
     /// Nobody configured it, and everything else is refused.
     Unlisted,
+    /// It is bearward's own, redirected to itself.
+    Ourselves,
     /// Neither TLS nor HTTP, where it must be one of them.
     NotHttp,
     /// The destination cannot be reached, or may not be.
@@ -79,7 +81,7 @@ pub async fn intercept_or_tunnel(
     };
     let decided = tokio::select! {
         biased;
-        decided = timeout(patience, decide(stream, &destination, &entrance)) => {
+        decided = timeout(patience, decide(stream, &destination, &caller, &entrance)) => {
             decided.unwrap_or_else(|_| Err((Refused::Gone(io::ErrorKind::TimedOut.into()), None)))
         }
         () = drained => return,
@@ -95,6 +97,7 @@ pub async fn intercept_or_tunnel(
             serve(stream, spoken, caller, &entrance).await;
         }
         Decided::Tunnel(here, there, name, idle) => {
+            let _own = OwnEnd::of(&there);
             tunnel::carry(here, there, &name, idle, entrance.drain().clone()).await;
         }
     }
@@ -110,9 +113,15 @@ enum Decided {
 
 type Decision = Result<Decided, (Refused, Option<Stream>)>;
 
-async fn decide(stream: Stream, destination: &Destination, entrance: &Entrance) -> Decision {
+async fn decide(stream: Stream, destination: &Destination, caller: &Caller, entrance: &Entrance) -> Decision {
     let gone = |error| (Refused::Gone(error), None);
     let (opening, stream) = opening::look(stream).await.map_err(gone)?;
+    // Nothing was sent on a tunnel of ours before its end was known.
+    if matches!(destination, Destination::Redirected(_))
+        && caller.ends.is_some_and(|ends| OwnEnd::is(ends.peer))
+    {
+        return Err((Refused::Ourselves, Some(stream)));
+    }
     let door = entrance.door();
     let Some(forward) = door.forwards() else { return Err((Refused::Unlisted, Some(stream))) };
     match opening {
@@ -135,11 +144,13 @@ async fn decide(stream: Stream, destination: &Destination, entrance: &Entrance) 
                 let named = named.and_then(|named| Origin::at(false, &named).ok());
                 let named = named.filter(|named| named.port() == address.port());
                 let configured = named.as_ref().and_then(|named| forward.origins.configured(named));
-                match configured {
-                    Some(origin) => Ok(Decided::Serve(stream, None, origin.clone())),
-                    None => {
-                        tunnelled(stream, destination, &named.unwrap_or_else(|| of(*address)), forward).await
+                match (configured, named.unwrap_or_else(|| of(*address))) {
+                    (Some(origin), _) => Ok(Decided::Serve(stream, None, origin.clone())),
+                    (None, other) if forward.origins.others().is_some() => {
+                        tunnelled(stream, destination, &other, forward).await
                     }
+                    // It is told what is wrong in its own words.
+                    (None, other) => Ok(Decided::Serve(stream, None, other)),
                 }
             }
         },
@@ -249,7 +260,7 @@ async fn refuse(why: &Refused, destination: &Destination, stream: Option<Stream>
     let alert = match why {
         Refused::OtherName => Some(UNRECOGNIZED_NAME),
         Refused::NoLeaf(_) | Refused::Unlisted | Refused::Unreachable(_) => Some(ACCESS_DENIED),
-        Refused::NotHttp | Refused::Untrusted | Refused::Gone(_) => None,
+        Refused::Ourselves | Refused::NotHttp | Refused::Untrusted | Refused::Gone(_) => None,
     };
     match why {
         Refused::OtherName => {
@@ -264,6 +275,10 @@ async fn refuse(why: &Refused, destination: &Destination, stream: Option<Stream>
         Refused::Unlisted => {
             tracing::debug!(destination, "no upstream is configured for it: the connection is closed")
         }
+        Refused::Ourselves => tracing::warn!(
+            destination,
+            "bearward's own connections are redirected to itself: the rules have to leave those of its user alone"
+        ),
         Refused::NotHttp => tracing::debug!(destination, "neither TLS nor HTTP in a tunnel to an upstream"),
         Refused::Unreachable(problem) => {
             tracing::debug!(destination, problem, "a connection cannot be tunnelled")

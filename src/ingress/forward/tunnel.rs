@@ -2,7 +2,12 @@
 //!
 //! Knows how it is reached and how it ends. Does not look inside.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::Response;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +42,34 @@ pub(super) async fn open(
 /// It cannot be reached, or may not be.
 pub(super) async fn reach(origin: &Origin, guard: &Guard, timeout: Duration) -> Result<Stream, Failure> {
     dial_guarded(origin, guard, timeout).await.map_err(|error| Failure::unreachable(&error))
+}
+
+/// Our end of a tunnel to where a redirected connection was going. If the rules redirect bearward's own connections too, that end
+/// comes back as an application's: known again, it is not led back to us for ever.
+#[derive(Debug)]
+pub(super) struct OwnEnd(SocketAddr);
+
+/// The ends of all tunnels of this process: an address and port is one process's alone.
+static OWN_ENDS: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+
+impl OwnEnd {
+    /// The end of `stream` that is ours, until dropped.
+    pub(super) fn of(stream: &Stream) -> Option<Self> {
+        let own = stream.tcp()?.local_addr().ok()?;
+        OWN_ENDS.lock().unwrap_or_else(PoisonError::into_inner).insert(own);
+        Some(Self(own))
+    }
+
+    /// Whether `peer` is such an end.
+    pub(super) fn is(peer: SocketAddr) -> bool {
+        OWN_ENDS.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+    }
+}
+
+impl Drop for OwnEnd {
+    fn drop(&mut self) {
+        OWN_ENDS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
 }
 
 /// Carries octets both ways until both sides have ended, `idle` has passed in silence, or bearward stops and they have become silent.

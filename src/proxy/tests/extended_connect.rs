@@ -97,9 +97,11 @@ fn r108_r110_an_extended_connect_becomes_a_handshake_with_a_nonce_of_ours() {
                 "connection: upgrade",
                 "upgrade: websocket",
                 "sec-websocket-version: 13",
-                "via: 2.0 bearward",
+                "via: 2.0 bearward-",
             ] {
-                assert_eq!(head.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line}: {head}");
+                let line =
+                    if line.ends_with('-') { format!("\r\n{line}") } else { format!("\r\n{line}\r\n") };
+                assert_eq!(head.matches(&line).count(), 1, "{line}: {head}");
             }
             let key = head.split("\r\nsec-websocket-key: ").nth(1).unwrap().split("\r\n").next().unwrap();
             keys.push(key.to_owned());

@@ -1,0 +1,71 @@
+//! Redirected connections, in network namespaces of the test's own: the rules of `deploy/transparent` and `[transparent]` together.
+//! What is done there stands in `tests/transparent/namespaces`.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+use crate::support::node::{found, leave_out};
+
+/// What this machine lacks, if anything.
+fn missing(tool: &str) -> Option<String> {
+    for program in ["unshare", "nsenter", "setpriv", "ip", "curl", "python3", tool] {
+        if found(&[program]).is_none() {
+            return Some(format!("there is no `{program}` on the PATH"));
+        }
+    }
+    let tried = Command::new("unshare")
+        .args(["--net", "--mount", "ip", "link", "add", "one", "type", "veth", "peer", "name", "other"])
+        .output();
+    let made = tried.is_ok_and(|tried| tried.status.success());
+    (!made).then(|| "network namespaces cannot be made here (root and CAP_NET_ADMIN are needed)".to_owned())
+}
+
+fn certificates(folder: &Path) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "A CA of nobody's system");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let names = ["api.test", "other.test", "public.test"].map(str::to_owned);
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "api.test");
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, &ca).unwrap();
+    fs::write(folder.join("ca.pem"), ca.pem()).unwrap();
+    fs::write(folder.join("certificate.pem"), certificate.pem()).unwrap();
+    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+}
+
+fn in_namespaces_with(tool: &str) {
+    if let Some(why) = missing(tool) {
+        return leave_out(&format!("connections redirected by {tool}"), &why);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let ended = Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transparent/namespaces"))
+        .arg(env!("CARGO_BIN_EXE_bearward"))
+        .arg(folder.path())
+        .arg(tool)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{out}\n{err}");
+    assert!(out.lines().filter(|line| line.starts_with("ok: ")).count() >= 20, "{out}");
+}
+
+#[test]
+fn r001_r012_redirected_connections_are_authorized_by_where_they_were_going_with_nftables() {
+    in_namespaces_with("nft");
+}
+
+#[test]
+fn r001_r012_redirected_connections_are_authorized_by_where_they_were_going_with_iptables() {
+    in_namespaces_with("iptables");
+}
