@@ -43,6 +43,17 @@ pub struct Doors {
     /// Who is trusted there.
     pub root: CertificateDer<'static>,
     pub unix: PathBuf,
+    pub proxy: SocketAddr,
+    /// Who is trusted inside its tunnels.
+    pub authority: CertificateDer<'static>,
+    /// The upstream's own URL.
+    pub url: String,
+}
+
+impl Doors {
+    fn host(&self) -> &str {
+        self.url.split_once("://").unwrap().1
+    }
 }
 
 /// All that came of one request.
@@ -68,7 +79,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 pub async fn ask(way: Way, doors: &Doors, body: Body, fate: Fate, name: &str, cell: &Cell) -> Outcome {
     let mut sender = connect(way, doors, body).await;
     let (content, talk) = content(body, fate, way);
-    let mut request = head(way, body, fate, name).body(content).unwrap();
+    let mut request = head(way, doors, body, fate, name).body(content).unwrap();
     if way.is_http2() && body == Body::WebSocket {
         request.extensions_mut().insert(Protocol::from_static("websocket"));
     }
@@ -92,17 +103,7 @@ pub async fn ask(way: Way, doors: &Doors, body: Body, fate: Fate, name: &str, ce
 }
 
 async fn connect(way: Way, doors: &Doors, body: Body) -> Sender {
-    let stream: Box<dyn Io> = match way {
-        Way::Unix | Way::Http2Unix => Box::new(UnixStream::connect(&doors.unix).await.unwrap()),
-        Way::OwnPort | Way::Http2Known => Box::new(TcpStream::connect(doors.own).await.unwrap()),
-        Way::Tls | Way::Http2Tls => {
-            let stream = TcpStream::connect(doors.tls).await.unwrap();
-            Box::new(within_tls(stream, &doors.root, way.is_http2()).await)
-        }
-        Way::GatewayPath | Way::GatewayHost | Way::Http2GatewayPath | Way::Http2GatewayHost => {
-            Box::new(TcpStream::connect(doors.gateway).await.unwrap())
-        }
-    };
+    let stream = reached(way, doors).await;
     let stream = TokioIo::new(stream);
     if !way.is_http2() {
         let (sender, connection) = http1::handshake(stream).await.unwrap();
@@ -118,7 +119,61 @@ async fn connect(way: Way, doors: &Doors, body: Body) -> Sender {
     Sender::Http2(sender)
 }
 
-async fn within_tls(stream: TcpStream, root: &CertificateDer<'static>, http2: bool) -> TlsStream<TcpStream> {
+/// What requests are spoken on.
+async fn reached(way: Way, doors: &Doors) -> Box<dyn Io> {
+    let to = async |address| TcpStream::connect(address).await.unwrap();
+    match way {
+        Way::Unix | Way::Http2Unix => Box::new(UnixStream::connect(&doors.unix).await.unwrap()),
+        Way::OwnPort | Way::Http2Known => Box::new(to(doors.own).await),
+        Way::Tls | Way::Http2Tls => {
+            let stream = Box::new(to(doors.tls).await);
+            Box::new(within_tls(stream, &doors.root, way.is_http2()).await)
+        }
+        Way::GatewayPath | Way::GatewayHost | Way::Http2GatewayPath | Way::Http2GatewayHost => {
+            Box::new(to(doors.gateway).await)
+        }
+        Way::Absolute | Way::Http2Absolute => Box::new(to(doors.proxy).await),
+        Way::Tunnel | Way::Http2Tunnel => {
+            let mut stream = to(doors.proxy).await;
+            let host = doors.host();
+            let connect = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            stream.write_all(connect.as_bytes()).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", head.escape_ascii());
+            inside(Box::new(stream), way, doors).await
+        }
+        Way::TunnelInHttp2 => {
+            let stream = TokioIo::new(to(doors.proxy).await);
+            let (mut sender, connection) =
+                http2::handshake::<_, _, Content>(TokioExecutor::new(), stream).await.unwrap();
+            tokio::spawn(async move { drop(connection.await) });
+            let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+            let connect = Request::connect(doors.host()).version(Version::HTTP_2).body(nothing).unwrap();
+            let answer = sender.send_request(connect).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let tunnel = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+            inside(Box::new(tunnel), way, doors).await
+        }
+    }
+}
+
+/// A tunnel's inside: TLS, where the upstream's URL says so.
+async fn inside(stream: Box<dyn Io>, way: Way, doors: &Doors) -> Box<dyn Io> {
+    if doors.url.starts_with("https:") {
+        Box::new(within_tls(stream, &doors.authority, way.is_http2()).await)
+    } else {
+        stream
+    }
+}
+
+async fn within_tls(
+    stream: Box<dyn Io>,
+    root: &CertificateDer<'static>,
+    http2: bool,
+) -> TlsStream<Box<dyn Io>> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -133,12 +188,19 @@ async fn within_tls(stream: TcpStream, root: &CertificateDer<'static>, http2: bo
     stream
 }
 
-fn head(way: Way, body: Body, fate: Fate, name: &str) -> http::request::Builder {
+fn head(way: Way, doors: &Doors, body: Body, fate: Fate, name: &str) -> http::request::Builder {
     let prefix = if matches!(way, Way::GatewayPath | Way::Http2GatewayPath) { "/matrix" } else { "" };
-    let by_host = matches!(way, Way::GatewayHost | Way::Http2GatewayHost);
-    let host = if by_host { "matrix.local" } else { "localhost" };
+    let host = match way {
+        Way::GatewayHost | Way::Http2GatewayHost => "matrix.local",
+        _ if way.is_forward() => doors.host(),
+        _ => "localhost",
+    };
     let http2 = way.is_http2();
-    let uri = if http2 { format!("http://{host}{prefix}{TARGET}") } else { format!("{prefix}{TARGET}") };
+    let uri = match way {
+        _ if way.is_forward() && (http2 || way == Way::Absolute) => format!("{}{TARGET}", doors.url),
+        _ if http2 => format!("http://{host}{prefix}{TARGET}"),
+        _ => format!("{prefix}{TARGET}"),
+    };
     let mut head = Request::builder().uri(uri).method(body.method());
     if http2 {
         head = head.version(Version::HTTP_2);
@@ -148,6 +210,9 @@ fn head(way: Way, body: Body, fate: Fate, name: &str) -> http::request::Builder 
     let mut options = vec!["x-hop"];
     head = head.header("x-cell", name).header("x-body", body.name()).header("x-fate", fate.name());
     head = head.header(header::AUTHORIZATION, "Basic b3duOm93bg==");
+    if way.is_forward() {
+        head = head.header(header::PROXY_AUTHORIZATION, "Basic b3duOm93bg==");
+    }
     match body {
         Body::Trailers => {
             head = head.header(header::TE, "trailers").header(header::TRAILER, "x-sum, authorization");
@@ -262,7 +327,8 @@ async fn tunnelled(mut answer: Response<Incoming>) -> Outcome {
     let (status, fields) = (answer.status().as_u16(), answer.headers().clone());
     let mut tunnel = TokioIo::new(hyper::upgrade::on(&mut answer).await.unwrap());
     tunnel.write_all(b"hello").await.unwrap();
-    tunnel.shutdown().await.unwrap();
+    // Both may have ended within a tunnel before the end of the tunnel itself is said (RFC 9113 section 8.1).
+    let _ = tunnel.shutdown().await;
     let mut heard = String::new();
     let whole = tunnel.read_to_string(&mut heard).await.is_ok();
     Outcome { status, fields, content: heard, trailers: HeaderMap::new(), whole }

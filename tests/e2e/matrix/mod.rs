@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, fmt::Write, panic::AssertUnwindSafe};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bearward::{
     app::Running,
+    ca::{Authority, Files, Hosts, Overwrite},
+    clock::Clock,
     demo::simulator::{AuthorizationServer, Simulator},
 };
 use futures_util::{FutureExt, future::join_all};
@@ -56,6 +58,12 @@ axis! {
         Http2GatewayHost = "gateway by Host, HTTP/2",
         Http2Unix = "Unix socket, HTTP/2",
         Http2Tls = "TLS listener, HTTP/2",
+        Absolute = "forward proxy, absolute form",
+        Http2Absolute = "forward proxy, HTTP/2",
+        /// With TLS inside where the upstream has it; these are opened.
+        Tunnel = "tunnel",
+        Http2Tunnel = "tunnel, HTTP/2 inside",
+        TunnelInHttp2 = "tunnel that is a stream of HTTP/2",
     }
 }
 
@@ -107,6 +115,16 @@ impl Way {
                 | Self::Http2GatewayHost
                 | Self::Http2Unix
                 | Self::Http2Tls
+                | Self::Http2Absolute
+                | Self::Http2Tunnel
+        )
+    }
+
+    /// Whether it leads through the forward proxy.
+    pub fn is_forward(self) -> bool {
+        matches!(
+            self,
+            Self::Absolute | Self::Http2Absolute | Self::Tunnel | Self::Http2Tunnel | Self::TunnelInHttp2
         )
     }
 }
@@ -278,6 +296,9 @@ impl Stage {
         std::fs::write(folder.path().join("c.pem"), pem("CERTIFICATE", &chain[0])).unwrap();
         std::fs::write(folder.path().join("k.pem"), pem("PRIVATE KEY", key.secret_der())).unwrap();
         let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        let files = Files::in_folder(&folder.path().join("authority"));
+        std::fs::create_dir(folder.path().join("authority")).unwrap();
+        let authority = Authority::make(&files, &Hosts::any(), Overwrite::Never, &Clock::system()).unwrap();
         let keys = format!(
             "url = \"{}\"\ntoken = \"api\"\nhttp = \"{}\"\nreplay_limit = \"{REPLAY_LIMIT}B\"\n{}",
             upstream.url,
@@ -292,11 +313,14 @@ impl Stage {
             "store = {{ kind = \"memory\" }}\n[tokens.api]\ngrant_type = \"client_credentials\"\n\
              token_endpoint = \"{}/token\"\nclient_id = \"app\"\nclient_secret = \"secret\"\n\
              [limits]\nextended_connect = true\n[gateway]\nlisten = \"127.0.0.1:0\"\n\
+             [proxy]\nlisten = \"127.0.0.1:0\"\nca = {{ certificate = \"{}\", key = \"{}\" }}\n\
              [upstreams.tls]\nlisten = \"127.0.0.1:0\"\n{keys}\
              listen_tls = {{ certificate = \"{}\", key = \"{}\" }}\n\
              [upstreams.own]\nlisten = \"127.0.0.1:0\"\npath = \"/matrix\"\nhost = \"matrix.local\"\n{keys}\
              [upstreams.unix]\nlisten = \"unix:{}\"\n{keys}",
             authorization_server.url(),
+            files.certificate.display(),
+            files.key.display(),
             certificate.display(),
             key.display(),
             unix.display(),
@@ -307,6 +331,9 @@ impl Stage {
             tls: bearward.address("tls").unwrap(),
             root: ca.root(),
             unix,
+            proxy: bearward.address("proxy").unwrap(),
+            authority: authority.certificate().clone(),
+            url: upstream.url.clone(),
         };
         // A token that was never accepted is not replaced at once.
         let cell = upstream.seen.cell("warm");
