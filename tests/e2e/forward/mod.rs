@@ -7,3 +7,5 @@ mod intercepted;
 mod lifecycle;
 mod tunnels;
 mod world;
+
+pub(crate) use self::world::tls_offering;

@@ -9,9 +9,12 @@ use std::{
 
 use bearward::demo::simulator::strict::{Checker, Message, Start, Violation};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
 };
+
+use crate::tls::server::{Ca, TlsServer, server_config};
 
 /// Methods that every make of server knows.
 const KNOWN: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
@@ -32,7 +35,8 @@ type Record = Arc<Mutex<Vec<Arc<Mutex<Received>>>>>;
 pub struct Origin {
     pub address: SocketAddr,
     record: Record,
-    serving: tokio::task::JoinHandle<()>,
+    _tls: Option<TlsServer>,
+    _serving: JoinSet<()>,
 }
 
 impl Origin {
@@ -41,14 +45,24 @@ impl Origin {
         let address = listener.local_addr().unwrap();
         let record = Record::default();
         let kept = record.clone();
-        let serving = tokio::spawn(async move {
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let received = Arc::<Mutex<Received>>::default();
-                kept.lock().unwrap().push(received.clone());
-                tokio::spawn(serve(stream, received));
+                let _ = stream.set_nodelay(true);
+                connections.spawn(serve(stream, connection(&kept)));
             }
         });
-        Self { address, record, serving }
+        Self { address, record, _tls: None, _serving: serving }
+    }
+
+    /// One over TLS, as `localhost`.
+    pub async fn over_tls(ca: &Ca) -> Self {
+        let record = Record::default();
+        let kept = record.clone();
+        let config = server_config(ca.identity("localhost"), &["http/1.1"], None);
+        let server = TlsServer::new(config, move |stream| serve(stream, connection(&kept))).await;
+        Self { address: server.address, record, _tls: Some(server), _serving: JoinSet::new() }
     }
 
     /// What came over each connection so far.
@@ -58,16 +72,15 @@ impl Origin {
     }
 }
 
-impl Drop for Origin {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
+fn connection(record: &Record) -> Arc<Mutex<Received>> {
+    let received = Arc::<Mutex<Received>>::default();
+    record.lock().unwrap().push(received.clone());
+    received
 }
 
-async fn serve(mut stream: TcpStream, received: Arc<Mutex<Received>>) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, received: Arc<Mutex<Received>>) {
     let mut checker = Checker::requests().keeping();
     let (mut octets, mut answered) = (Vec::new(), 0);
-    let _ = stream.set_nodelay(true);
     while let Ok(1..) = stream.read_buf(&mut octets).await {
         let fresh = octets.len();
         let pushed = checker.push(&octets[octets.len().min(usize::try_from(checker.read()).unwrap())..fresh]);

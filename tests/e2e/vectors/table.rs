@@ -15,6 +15,10 @@ pub enum Expect {
     Either(&'static [u16]),
     /// It is valid and not for here: answered with one of these, and the probe may be taken.
     Turned(&'static [u16]),
+    /// Nothing of it or the probe reaches the upstream: whatever is answered is a refusal.
+    Kept,
+    /// Whether it reaches the upstream is not for the vector to say.
+    Any,
 }
 
 /// One of them.
