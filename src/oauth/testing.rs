@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{Failure, Grant, Granted, Keys, Start, discovery::Issuer, place::Reach};
 use crate::{
+    demo::simulator::strict,
     secret::{Secret, SecretSource},
     upstream::{Endpoint, Origin, Outer, Protocol, tls},
 };
@@ -271,6 +272,7 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
         }
     }
     assert_eq!(octets.len(), whole, "nothing behind the body");
+    strict::requests(&octets).unwrap_or_else(|violation| panic!("r060: {violation}"));
     Some(Seen { line, fields, body: String::from_utf8(octets[end + 4..].to_vec()).unwrap() })
 }
 

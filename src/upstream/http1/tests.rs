@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{exchange::Left, *};
 use crate::{
+    demo::simulator::strict::{Tally, Watched},
     upstream::client::SendError,
     wire::{BodyError, Stream},
 };
@@ -28,7 +29,8 @@ fn data(octets: impl Into<Bytes>) -> Piece {
     Ok(Frame::data(octets.into()))
 }
 
-fn begun<B>(request: Request<B>) -> (Box<Exchange<B>>, DuplexStream)
+/// An exchange, and its upstream's end: reading there fails where what is read is invalid (r060).
+fn begun<B>(request: Request<B>) -> (Box<Exchange<B>>, Watched<DuplexStream>)
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -37,6 +39,7 @@ where
     let (parts, content) = request.into_parts();
     let mut connection = Connection::new(Stream::Memory(ours));
     let memory = connection.memory();
+    let theirs = Watched::new(theirs, Tally::default());
     (Exchange::new(connection, Sending::new(&parts, content, memory)), theirs)
 }
 
@@ -91,7 +94,7 @@ fn is_free<B>(left: Left<B>) -> bool {
     matches!(left, Left::Free(_))
 }
 
-async fn received(upstream: &mut DuplexStream, length: usize) -> String {
+async fn received(upstream: &mut Watched<DuplexStream>, length: usize) -> String {
     let mut octets = vec![0; length];
     upstream.read_exact(&mut octets).await.unwrap();
     String::from_utf8(octets).unwrap()

@@ -13,6 +13,7 @@ use bearward::{
     app::Running,
     ca::{Authority, Files, Hosts, Overwrite},
     clock::Clock,
+    demo::simulator::strict::{Tally, Watched},
 };
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -41,6 +42,7 @@ pub const TOKEN: &str = "the-token";
 pub struct Plain {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    tally: Tally,
     _tasks: JoinSet<()>,
 }
 
@@ -49,12 +51,14 @@ impl Plain {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
+        let (counted, tally) = (connections.clone(), Tally::default());
+        let checked = tally.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::Relaxed);
+                let stream = Watched::new(stream, checked.clone());
                 open.spawn(async move {
                     let service = service_fn(|request| async move { Ok::<_, hyper::Error>(echo(&request)) });
                     // How a connection ends is bearward's to decide.
@@ -62,7 +66,7 @@ impl Plain {
                 });
             }
         });
-        Self { address, connections, _tasks: tasks }
+        Self { address, connections, tally, _tasks: tasks }
     }
 
     pub fn port(&self) -> u16 {
@@ -71,6 +75,14 @@ impl Plain {
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        let violations = self.tally.violations();
+        // One fault is told at a time.
+        assert!(std::thread::panicking() || violations.is_empty(), "r060: {violations:?}");
     }
 }
 

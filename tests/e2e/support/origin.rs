@@ -1,10 +1,12 @@
-//! An origin server of HTTP/1.1 that keeps every octet it gets and answers each whole request with 200 `ok`.
+//! An origin server of HTTP/1.1 that keeps every octet it gets and answers each whole request with 200 `ok`. What it gets has to be
+//! valid (r060): a test that ends with anything else fails.
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
+use bearward::demo::simulator::strict::{Tally, Watched};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,6 +17,7 @@ use tokio::{
 pub struct Origin {
     pub address: SocketAddr,
     seen: Seen,
+    tally: Tally,
     _tasks: JoinSet<()>,
 }
 
@@ -25,14 +28,15 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Seen::default());
         let mut tasks = JoinSet::new();
-        let kept = seen.clone();
+        let (kept, tally) = (seen.clone(), Tally::default());
+        let counted = tally.clone();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, kept.clone()));
+                connections.spawn(serve(Watched::new(stream, counted.clone()), kept.clone()));
             }
         });
-        Self { address, seen, _tasks: tasks }
+        Self { address, seen, tally, _tasks: tasks }
     }
 
     /// bearward in front of it, without a token.
@@ -54,7 +58,15 @@ impl Origin {
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Seen) {
+impl Drop for Origin {
+    fn drop(&mut self) {
+        let violations = self.tally.violations();
+        // One fault is told at a time.
+        assert!(std::thread::panicking() || violations.is_empty(), "r060: {violations:?}");
+    }
+}
+
+async fn serve(mut stream: Watched<TcpStream>, seen: Seen) {
     let number = {
         let mut seen = seen.lock().unwrap();
         seen.push(Vec::new());
