@@ -216,10 +216,16 @@ impl Asked<'_> {
         if !replay.is_kept() || !first.hold(LONGEST_LOOK).await {
             return Ok(None);
         }
-        match tokio::time::timeout(self.route.settings().response_timeout, replay.read_to_end()).await {
-            Ok(Err(fault)) => Err(body_failed(fault)),
-            Ok(Ok(())) | Err(_) => Ok(replay.again()),
+        let patience = self.route.settings().response_timeout;
+        tokio::select! {
+            // What has come is read before the time is looked at.
+            biased;
+            ended = replay.read_to_end() => ended.map_err(body_failed)?,
+            // Whoever streams both ways says the next only when it has heard something.
+            () = replay.fell_silent() => {}
+            () = tokio::time::sleep(patience) => {}
         }
+        Ok(replay.again())
     }
 
     /// How much of the body is worth keeping: nothing, where no second sending can come.

@@ -24,6 +24,9 @@ use super::{
 };
 use crate::wire::{self, Incoming, Interim};
 
+/// An application that says nothing for so long, and has not said how much it will, may well wait for its answer.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Why the application's body could not be read to its end. Its fault, not the upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFault {
@@ -146,6 +149,22 @@ impl Replay {
             Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Returns once nothing of the body has come for [`MOMENT`]. Never where its length was told: the rest will come.
+    pub(super) async fn fell_silent(&self) {
+        let begun = Instant::now();
+        let moved = || match &self.state {
+            Some(state) if !state.borrow().sized => Some(state.borrow().moved.max(begun)),
+            _ => None,
+        };
+        while let Some(moved) = moved() {
+            if moved.elapsed() >= MOMENT {
+                return;
+            }
+            tokio::time::sleep_until(moved + MOMENT).await;
+        }
+        std::future::pending().await
     }
 
     /// Until when an answer may be waited for: `patience` after the last of the body went out. A long upload is not

@@ -200,6 +200,22 @@ fn r091_a_rejection_during_an_upload_that_proves_too_long_is_delivered() {
 }
 
 #[test]
+fn r091_a_rejection_reaches_an_application_that_streams_and_waits_for_its_answer() {
+    run(async {
+        let bench = Bench::new();
+        let (origin, seen, _) = hasty_api().await;
+        let hour = Duration::from_secs(3600);
+        let proxy = bench.proxy(&origin, |settings| settings.response_timeout = hour).await;
+        let mut wire = proxy.connect().await;
+        wire.say("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+        let head = wire.head().await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+        assert_eq!(wire.octets(INVENTORUM.len()).await, INVENTORUM.as_bytes());
+        assert_eq!(seen.count(), 1);
+    });
+}
+
+#[test]
 fn r091_a_long_rejection_during_an_upload_is_delivered_because_it_cannot_be_held() {
     run(async {
         let bench = Bench::new();
