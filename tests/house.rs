@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("oauth", &["upstream"]),
     ("upstream", &["wire"]),
     // What a fuzzer calls: every reader of foreign octets, and the checker beside it. No part of the program.
-    ("fuzzing", &["config", "demo", "oauth", "proxy", "token", "upstream", "wire"]),
+    ("fuzzing", &["config", "demo", "ingress", "oauth", "proxy", "token", "upstream", "wire"]),
     ("wire", &[]),
     ("ca", &[]),
     ("telemetry", &[]),

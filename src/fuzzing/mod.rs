@@ -10,6 +10,10 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
+pub use crate::ingress::{
+    forward::fuzzed::opening,
+    http2::fuzzed::{frames, header_blocks},
+};
 pub use contents::{challenge, config_file, rejection, store_file, token_response};
 pub use messages::{answer_head, chunked, field_values, request_head, target_and_host};
 
@@ -25,6 +29,9 @@ const TARGETS: &[Target] = &[
     ("chunked", chunked),
     ("config_file", config_file),
     ("field_values", field_values),
+    ("frames", frames),
+    ("header_blocks", header_blocks),
+    ("opening", opening),
     ("rejection", rejection),
     ("request_head", request_head),
     ("store_file", store_file),

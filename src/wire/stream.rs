@@ -32,7 +32,7 @@ pub enum Stream {
     /// Octets that were read already, then the rest.
     Rewound(Bytes, Box<Stream>),
     /// Two ends in one process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Memory(tokio::io::DuplexStream),
 }
 
@@ -72,7 +72,7 @@ macro_rules! each {
             Stream::Connected($stream) => $done,
             Stream::Upgraded($stream) => $done,
             Stream::Rewound(_, $stream) => $done,
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Stream::Memory($stream) => $done,
         }
     };
@@ -117,7 +117,7 @@ impl AsyncWrite for Stream {
             Self::Connected(stream) => stream.is_write_vectored(),
             Self::Upgraded(stream) => stream.is_write_vectored(),
             Self::Rewound(_, stream) => stream.is_write_vectored(),
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Self::Memory(stream) => stream.is_write_vectored(),
         }
     }
@@ -140,7 +140,7 @@ impl fmt::Debug for Stream {
             Self::Connected(_) => "Connected",
             Self::Upgraded(_) => "Upgraded",
             Self::Rewound(..) => "Rewound",
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Self::Memory(_) => "Memory",
         })
     }

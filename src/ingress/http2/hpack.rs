@@ -167,6 +167,12 @@ impl Blocks {
         if matches!(self.state, State::Representation) { Ok(()) } else { Err(Flaw::Compression) }
     }
 
+    /// How many entries the dynamic table has.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn entries(&self) -> usize {
+        self.table.len()
+    }
+
     fn representation(&mut self, octet: u8) -> Result<(), Flaw> {
         match octet {
             0x80.. => self.prefix(Number::Indexed, octet, 7),

@@ -118,7 +118,11 @@ impl Meter {
         }
     }
 
-    fn read(&mut self, mut octets: &[u8]) -> Result<(), Verdict> {
+    /// Looks at the next octets of the peer.
+    ///
+    /// # Errors
+    /// The connection has to end.
+    pub(super) fn read(&mut self, mut octets: &[u8]) -> Result<(), Verdict> {
         while let Some(part) = self.reading.next(&mut octets) {
             match part {
                 Part::Head(head) => self.begun(head)?,

@@ -4,6 +4,9 @@
 //! (`request`), and a connection ends in the order of RFC 9113 section 6.8. Does not know what answers a request.
 
 mod frames;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzed;
 mod hpack;
 mod huffman;
 mod meter;
