@@ -11,6 +11,7 @@ import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.net.http.WebSocket;
+import java.net.http.WebSocketHandshakeException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -48,12 +49,20 @@ public class Client {
             try {
                 result = perform(step);
             } catch (Exception error) {
-                result = Map.of("error", error.toString());
+                result = Map.of("error", described(error));
             }
             results.put((String) step.get("name"), result);
         }
         System.out.println(Json.of(results));
         System.exit(0);
+    }
+
+    private static String described(Exception error) {
+        if (error.getCause() instanceof WebSocketHandshakeException refused && refused.getResponse() != null) {
+            HttpResponse<?> answer = refused.getResponse();
+            return error + ", answered " + answer.statusCode() + " " + answer.headers().map() + " " + answer.body();
+        }
+        return error.toString();
     }
 
     private static HttpClient client() throws Exception {
@@ -100,7 +109,12 @@ public class Client {
         HttpRequest.Builder request = HttpRequest.newBuilder(URI.create((String) step.get("url"))).timeout(Duration.ofSeconds(60));
         if (step.get("fields") instanceof List<?> fields) {
             for (Object field : fields) {
-                request.header((String) ((List<?>) field).get(0), (String) ((List<?>) field).get(1));
+                String name = (String) ((List<?>) field).get(0);
+                if (name.equals("expect")) {
+                    request.expectContinue(true);
+                } else {
+                    request.header(name, (String) ((List<?>) field).get(1));
+                }
             }
         }
         if (plan.get("authorization") instanceof String authorization) {
@@ -164,7 +178,9 @@ public class Client {
 
     private static Object webSocket(Map<?, ?> step) throws Exception {
         LinkedBlockingQueue<Object> came = new LinkedBlockingQueue<>();
-        WebSocket.Builder builder = client.newWebSocketBuilder().subprotocols("echo");
+        // It opens a tunnel for a WebSocket, but takes a connection that is there to ask the same proxy in absolute form, and asks
+        // on that in origin form: as if the proxy were the API.
+        WebSocket.Builder builder = client().newWebSocketBuilder().subprotocols("echo");
         if (plan.get("authorization") instanceof String authorization) {
             builder.header("authorization", authorization);
         }

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
+import net from 'node:net';
 import { Readable } from 'node:stream';
 import tls from 'node:tls';
 import { Agent, ProxyAgent, EnvHttpProxyAgent, fetch as undiciFetch, request as undiciRequest } from 'undici';
@@ -172,11 +173,20 @@ async function begun(step) {
 }
 
 async function byHttp(step) {
+  const interim = [];
   const send = async (step) => {
     const asking = await begun(step);
+    const answered = once(asking, 'response');
+    if (fieldsOf(step).expect) {
+      asking.flushHeaders();
+      const [refused] = await Promise.race([once(asking, 'continue'), answered]);
+      // None of the content is sent then.
+      if (refused) return refused;
+      interim.push(100);
+    }
     if (isStreamed(step)) streamed(step).pipe(asking);
     else asking.end(text(step));
-    const [answer] = await once(asking, 'response');
+    const [answer] = await answered;
     return answer;
   };
   const read = async (step) => {
@@ -184,7 +194,8 @@ async function byHttp(step) {
     // Of a tunnel's inside, the far end of what is outside.
     const end = (answer.socket.remotePort ? answer.socket : answer.socket._parent ?? answer.socket).localPort;
     const content = await whole(answer);
-    const told = { status: answer.statusCode, fields: pairs(answer.rawHeaders), content: shown(content) };
+    if (!answer.req.writableEnded) answer.req.destroy();
+    const told = { status: answer.statusCode, fields: pairs(answer.rawHeaders), content: shown(content), interim };
     return { ...told, trailers: pairs(answer.rawTrailers), end };
   };
   if (step.kind === 'reuse') {
@@ -201,16 +212,18 @@ async function byHttp(step) {
 
 const connections = new Map();
 
-async function connected(url) {
-  if (!connections.has(url.origin)) {
-    const socket = plan.proxy ? await tunnelForHttp2(url) : undefined;
-    connections.set(url.origin, http2.connect(url, { ca, createConnection: socket && (() => socket) }));
+async function connected(url, unix) {
+  const key = unix ?? url.origin;
+  if (!connections.has(key)) {
+    const socket = unix ? net.connect(unix) : plan.proxy ? await tunnelForHttp2(url) : undefined;
+    connections.set(key, http2.connect(url, { ca, createConnection: socket && (() => socket) }));
   }
-  return connections.get(url.origin);
+  return connections.get(key);
 }
 
 async function tunnelForHttp2(url) {
   const plain = await tunnel(new URL(`http://${url.host}`));
+  if (url.protocol === 'http:') return plain;
   const inside = tls.connect({ socket: plain, ca, servername: url.hostname, ALPNProtocols: ['h2'] });
   await once(inside, 'secureConnect');
   return inside;
@@ -220,7 +233,7 @@ async function byHttp2(step) {
   const send = async (step) => {
     const url = new URL(step.url);
     const target = { ':method': step.method, ':path': url.pathname + url.search, ...fieldsOf(step) };
-    const stream = (await connected(url)).request(target, { endStream: !step.content });
+    const stream = (await connected(url, step.unix)).request(target, { endStream: !step.content });
     if (isStreamed(step)) streamed(step).pipe(stream);
     else if (step.content) stream.end(text(step));
     let trailers = [];

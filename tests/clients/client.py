@@ -116,7 +116,7 @@ def with_requests(plan):
 def with_httpx(plan):
     import httpx
 
-    version = {"http1": plan["version"] == "1.1", "http2": plan["version"] == "2"}
+    version = {"http1": plan["version"] == "1.1", "http2": plan["version"] != "1.1"}
     verify = trust(plan)
     clients = {}
 
@@ -182,6 +182,7 @@ async def aiohttp_steps(plan):
             connector = aiohttp.UnixConnector(path=unix) if unix else aiohttp.TCPConnector(ssl=trust(plan))
             sessions[unix] = aiohttp.ClientSession(
                 connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=bool(plan.get("environment")),
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=60),
@@ -199,9 +200,10 @@ async def aiohttp_steps(plan):
         data = streamed(step) if plans.is_streamed(step) else plans.content(step)
         # As it is written: by itself yarl would spell parts of it in its own way.
         url = yarl.URL(step["url"], encoded=True)
-        return session(step).request(
-            step["method"], url, data=data, headers=fields_of(plan, step), allow_redirects=False, **through()
-        )
+        fields = fields_of(plan, step)
+        # It writes the field by itself.
+        how = {"expect100": fields.pop("expect", None) is not None, "allow_redirects": False, **through()}
+        return session(step).request(step["method"], url, data=data, headers=fields, **how)
 
     async def one(step):
         if step["kind"] == "websocket":

@@ -185,6 +185,17 @@ async fn r003_http_urls_come_to_bearward_with_their_authority() {
                 process.stdout.write(`${fetched.status} ${await fetched.text()}`);
                 await get("/one");
                 await get("/two");
+                // Heads that are written down before an agent is asked.
+                const { host } = new URL(url);
+                for (const headers of [["Host", host, "Connection", "close"], { expect: "100-continue" }]) {
+                    await new Promise((done, failed) => {
+                        const asking = http.request(url + "/written", { method: "POST", headers }, (answer) => {
+                            answer.on("data", (octets) => process.stdout.write(octets)).on("end", done);
+                        });
+                        asking.on("error", failed).on("continue", () => asking.end("expected"));
+                        if (Array.isArray(headers)) asking.end();
+                    });
+                }
                 const elsewhere = await fetch(process.env.URL + "/secure");
                 process.stdout.write(await elsewhere.text());
                 agent.destroy();
@@ -195,7 +206,7 @@ async fn r003_http_urls_come_to_bearward_with_their_authority() {
     let output = ended(command).await;
     assert_eq!(
         out(&output),
-        "GET /curl \nGET /python \n200 POST /fetch hi\nGET /one \nGET /two \nGET /secure \n"
+        "GET /curl \nGET /python \n200 POST /fetch hi\nGET /one \nGET /two \nPOST /written \nPOST /written expected\nGET /secure \n"
     );
 }
 

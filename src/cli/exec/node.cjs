@@ -84,7 +84,7 @@ function install(proxy) {
       request.path.startsWith('/') &&
       !direct(options.host, options.port);
     if (!ours) return add.call(this, request, options, ...rest);
-    request.path = `http://${bracketed(options.host)}:${options.port}${request.path}`;
+    retarget(request, `http://${bracketed(options.host)}:${options.port}${request.path}`);
     return add.call(this, request, { ...options, host: bare(proxy.hostname), port }, ...rest);
   };
 
@@ -140,6 +140,17 @@ function install(proxy) {
     if (!secure || direct(host, hostPort)) return begin(undefined);
     return tunnel(host, hostPort, (error, socket) => (error ? done(error, null) : begin(socket)));
   }
+}
+
+/** A request with an expectation, or whose fields are a list, has its head written down before an agent is asked. */
+function retarget(request, target) {
+  const before = `${request.method} ${request.path} `;
+  const rewritten = (text) => `${request.method} ${target} ${text.slice(before.length)}`;
+  const isHead = (text) => typeof text === 'string' && text.startsWith(before);
+  if (isHead(request._header)) request._header = rewritten(request._header);
+  const [first] = request.outputData ?? [];
+  if (isHead(first?.data)) first.data = rewritten(first.data);
+  request.path = target;
 }
 
 /** undici takes fields as a flat list or as an object. */

@@ -1,6 +1,6 @@
 //! An API, bearward in front of it with every way in, and what a plan has to say to go one of these ways.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use bearward::{
     app::Running,
@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// How a request gets to the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Past bearward, in cleartext.
     Direct,
@@ -37,6 +37,10 @@ pub enum Way {
     PlainTunnel,
     /// The forward proxy, through a tunnel whose TLS it opens.
     Tunnel,
+    /// A forward proxy of `bearward exec`, which nobody but the environment tells of, with http URLs.
+    PlainExec,
+    /// The same with https URLs.
+    Exec,
 }
 
 /// All of it, running.
@@ -68,8 +72,23 @@ impl World {
         let options = json!({ "token": DIRECT, "certificate": certificate, "key": key });
         let origin = parts.start("origin.mjs", &options);
         let ports = origin.told().await;
-        let bearward = start(&configuration(&ports, &folder));
+        let configuration = configuration(&ports, &folder);
+        let bearward = start(&configuration);
+        fs::write(folder.path().join("bearward.toml"), configuration).unwrap();
         Some(Self { origin, ports, bearward, folder, runs: Default::default() })
+    }
+
+    /// The command that goes this way where `command` is told of no way.
+    pub fn on(&self, way: Way, mut command: Command) -> Command {
+        if !matches!(way, Way::PlainExec | Way::Exec) {
+            // fetch of Node has no other way to be told of roots.
+            command.env("NODE_EXTRA_CA_CERTS", self.file("ca.pem"));
+            return command;
+        }
+        let mut exec = Command::new(env!("CARGO_BIN_EXE_bearward"));
+        exec.arg("exec").arg("-c").arg(self.file("bearward.toml")).arg("--");
+        exec.arg(command.get_program()).args(command.get_args());
+        exec
     }
 
     /// The plan for `steps` on this way.
@@ -86,6 +105,9 @@ impl World {
             plan["proxy"] = format!("http://{}", self.address("proxy")).into();
             plan["tunnel"] = (way != Way::Absolute).into();
             plan["ca"] = self.file("local-ca.pem").to_str().into();
+        }
+        if matches!(way, Way::PlainExec | Way::Exec) {
+            plan["environment"] = true.into();
         }
         plan["steps"] = steps.iter().map(|step| self.step(way, step)).collect();
         plan
@@ -114,10 +136,10 @@ impl World {
             Upstream::Closed => ("closed", "closed_http", "closed_https"),
         };
         match way {
-            Way::Direct | Way::Absolute | Way::PlainTunnel => {
+            Way::Direct | Way::Absolute | Way::PlainTunnel | Way::PlainExec => {
                 format!("http://localhost:{}", self.ports[http])
             }
-            Way::DirectTls | Way::Tunnel => format!("https://localhost:{}", self.ports[https]),
+            Way::DirectTls | Way::Tunnel | Way::Exec => format!("https://localhost:{}", self.ports[https]),
             Way::Own => format!("http://{}", self.address(own)),
             Way::Gateway => format!("http://localhost:{}/{own}", self.address("gateway").port()),
             Way::Unix => "http://localhost".to_owned(),
@@ -173,7 +195,7 @@ fn configuration(ports: &Value, folder: &tempfile::TempDir) -> String {
     let (http, https, folder) = (&ports["http"], &ports["https"], folder.path().display());
     let token = |name: &str, path: &str| {
         format!(
-            "[tokens.{name}]\ngrant_type = \"client_credentials\"\nclient_id = \"app\"\nclient_secret = \"secret\"\n\
+            "[tokens.{name}]\ngrant_type = \"client_credentials\"\nclient_id = \"{name}\"\nclient_secret = \"secret\"\n\
              token_endpoint = \"http://127.0.0.1:{http}/{path}\"\nacquire = \"lazy\"\n"
         )
     };
@@ -192,12 +214,15 @@ fn configuration(ports: &Value, folder: &tempfile::TempDir) -> String {
             "[proxy]\nlisten = \"127.0.0.1:0\"\n\
              ca = {{ certificate = \"{folder}/local-ca.pem\", key = \"{folder}/local-ca.key\" }}\n"
         ),
+        // One for each upstream: every way has its token rejected, and that is not to look like an API that always does so.
         token("api", "token"),
+        token("api-tls", "token"),
+        token("api-unix", "token"),
         token("closed", "no-token"),
         upstream("api", "api", format!("http://localhost:{http}"), own("api")),
         upstream("closed", "closed", format!("http://localhost:{}", ports["closed_http"]), own("closed")),
-        upstream("unix", "api", format!("http://127.0.0.1:{http}"), unix(Upstream::Api)),
-        upstream("api-tls", "api", format!("https://localhost:{https}"), tls.clone()),
+        upstream("unix", "api-unix", format!("http://127.0.0.1:{http}"), unix(Upstream::Api)),
+        upstream("api-tls", "api-tls", format!("https://localhost:{https}"), tls.clone()),
         upstream("closed-tls", "closed", format!("https://localhost:{}", ports["closed_https"]), tls),
         upstream("closed-unix", "closed", format!("http://127.0.0.1:{http}"), unix(Upstream::Closed)),
     ]
