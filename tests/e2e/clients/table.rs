@@ -174,12 +174,8 @@ pub const UNDICI_HTTP2: Client = Client {
 
 pub const UNDICI_FETCH: Client = Client { library: "undici fetch", does: FETCH.does, ..UNDICI };
 
-pub const NODE_HTTP: Client = Client {
-    program: Program::Node,
-    library: "http",
-    does: Does::AllBut(&["websocket"]),
-    ways: ALL,
-};
+pub const NODE_HTTP: Client =
+    Client { program: Program::Node, library: "http", does: Does::AllBut(&["websocket"]), ways: ALL };
 
 pub const NODE_HTTP2: Client = Client {
     program: Program::Node,
