@@ -56,8 +56,14 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
     let ends = {
         let mut line = line.borrow_mut();
         let never_comes = line.begin_answer();
-        let ends =
-            !asked.persists || line.draining || line.is_broken() || never_comes || framing == Framing::Close;
+        // Who answers at once while content still comes need not read the rest of it; another request would wait behind that.
+        let overtaken = line.is_uploading() && framing != Framing::Chunked;
+        let ends = !asked.persists
+            || line.draining
+            || line.is_broken()
+            || never_comes
+            || overtaken
+            || framing == Framing::Close;
         let connection = ends.then_some("close");
         let date = date_of(&head);
         head::write_answer(

@@ -63,7 +63,12 @@ where
                     return linger(line).await;
                 }
             }
-            Then::Ends => return linger(line).await,
+            Then::Ends => {
+                if line.borrow().is_uploading() {
+                    rest_is_over(line).await;
+                }
+                return linger(line).await;
+            }
             Then::Cut => return,
             Then::Reset => return reset(line),
             Then::TakenOver(takeover) => {

@@ -125,6 +125,11 @@ impl Line {
         self.held
     }
 
+    /// Whether content is still coming, and somebody reads it.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.held && !self.waits && !self.is_whole() && !self.is_broken()
+    }
+
     /// How much content is still to come, where that was told.
     pub(super) fn left(&self) -> Option<u64> {
         match self.content {

@@ -29,19 +29,30 @@ where
     B: Content,
 {
     let line = Rc::new(RefCell::new(Line::new(stream)));
-    let mut conversation = pin!(conversation::hold(&line, limits, service));
+    converse(&line, limits, service, drain).await;
+    // An upstream that reads no more may hold a request's content for as long as it likes; not the connection.
+    drop(line.borrow_mut().take());
+}
+
+async fn converse<S, F, B>(line: &Rc<RefCell<Line>>, limits: &Limits, service: S, drain: CancellationToken)
+where
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>>,
+    B: Content,
+{
+    let mut conversation = pin!(conversation::hold(line, limits, service));
     tokio::select! {
         biased;
         () = conversation.as_mut() => return,
-        () = patience::overstayed(&line, limits) => return,
+        () = patience::overstayed(line, limits) => return,
         () = drain.cancelled() => line.borrow_mut().draining = true,
     }
     tokio::select! {
         // What has come is read before the time is looked at: on a busy machine both may be there at once.
         biased;
         () = conversation => {}
-        () = patience::overstayed(&line, limits) => {}
-        () = patience::idle_for(&line, LAST_CALL) => {}
+        () = patience::overstayed(line, limits) => {}
+        () = patience::idle_for(line, LAST_CALL) => {}
     }
 }
 

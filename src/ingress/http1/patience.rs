@@ -38,7 +38,9 @@ impl Line {
             Phase::Head | Phase::Discarding => Some(limits.head_timeout),
             Phase::Busy if !self.outbox.is_empty() => Some(limits.body_timeout),
             Phase::Busy if self.has_ended() => Some(AFTER_THE_END),
-            Phase::Busy | Phase::Upload | Phase::TakenOver => None,
+            // The answer has ended, and its sender may never read on.
+            Phase::Upload => Some(limits.body_timeout),
+            Phase::Busy | Phase::TakenOver => None,
         }
     }
 }

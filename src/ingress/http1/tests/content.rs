@@ -148,3 +148,53 @@ fn content_that_outlives_its_request_is_nobody_elses() {
         until(&mut stream, "done").await;
     });
 }
+
+/// Answers at once, and keeps what still comes of the content without reading on.
+async fn answered_at_once(answer: &'static str, kept: Rc<Cell<Option<Incoming>>>) -> DuplexStream {
+    let mut stream = serving(move |request: Request<Incoming>| {
+        let kept = kept.clone();
+        async move {
+            kept.set(Some(request.into_body()));
+            Response::new(match answer {
+                "" => Any::pieces(vec![data("in pieces")]),
+                whole => Any::whole(whole),
+            })
+        }
+    });
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na").await.unwrap();
+    stream
+}
+
+#[test]
+fn r056_an_answer_that_overtakes_its_requests_content_is_the_last_one_and_the_content_is_read_on() {
+    local(async {
+        let kept = Rc::new(Cell::new(None));
+        let mut stream = answered_at_once("early", kept.clone()).await;
+        let answer = until(&mut stream, "early").await;
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        stream.write_all(b"bc").await.unwrap();
+        let content = kept.take().unwrap().collect().await.unwrap().to_bytes();
+        assert_eq!(content, "abc");
+        assert_eq!(rest(&mut stream).await, "");
+        // What streams both ways may go on with the next request.
+        let kept = Rc::new(Cell::new(None));
+        let mut stream = answered_at_once("", kept).await;
+        let answer = until(&mut stream, "0\r\n\r\n").await;
+        assert!(!answer.contains("connection: close"), "{answer}");
+    });
+}
+
+#[test]
+fn r111_content_behind_an_answer_that_nobody_reads_on_ends_the_connection_in_time() {
+    paused(async {
+        for answer in ["early", ""] {
+            let kept = Rc::new(Cell::new(None));
+            let mut stream = answered_at_once(answer, kept.clone()).await;
+            let begun = Instant::now();
+            assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "));
+            let stood = begun.elapsed();
+            assert!(stood >= LIMITS.body_timeout && stood < LIMITS.body_timeout * 2, "{stood:?}");
+            drop(kept.take());
+        }
+    });
+}
