@@ -64,9 +64,7 @@ where
                 }
             }
             Then::Ends => {
-                if line.borrow().is_uploading() {
-                    rest_is_over(line).await;
-                }
+                std::future::poll_fn(|cx| poll_upload(line, cx)).await;
                 return linger(line).await;
             }
             Then::Cut => return,
@@ -148,6 +146,8 @@ fn begin(line: &Rc<RefCell<Line>>, head: RequestHead) -> (Asked, Request<Incomin
     } else {
         content
     };
+    // What comes behind a CONNECT may be meant for a tunnel that was refused.
+    let persists = persists && parts.method != Method::CONNECT;
     let asked = Asked { method: parts.method.clone(), version: parts.version, persists };
     (asked, Request::from_parts(parts, content))
 }
@@ -184,19 +184,29 @@ async fn rest_is_over(line: &RefCell<Line>) -> bool {
     std::future::poll_fn(|cx| poll_rest(line, &mut discarded, cx)).await
 }
 
+/// Behind a last answer: waits for who still reads the request's content.
+fn poll_upload(line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<()> {
+    let mut line = line.borrow_mut();
+    if !line.is_uploading() {
+        return Poll::Ready(());
+    }
+    line.attend(cx);
+    if line.phase != Phase::Upload {
+        line.enter(Phase::Upload);
+    }
+    Poll::Pending
+}
+
 fn poll_rest(line: &RefCell<Line>, discarded: &mut u64, cx: &mut Context<'_>) -> Poll<bool> {
+    ready!(poll_upload(line, cx));
     let mut line = line.borrow_mut();
     loop {
         if line.is_whole() || line.is_broken() {
             return Poll::Ready(line.is_whole());
         }
         line.attend(cx);
-        let phase = if line.is_held() { Phase::Upload } else { Phase::Discarding };
-        if line.phase != phase {
-            line.enter(phase);
-        }
-        if phase == Phase::Upload {
-            return Poll::Pending;
+        if line.phase != Phase::Discarding {
+            line.enter(Phase::Discarding);
         }
         if line.left().is_some_and(|left| left + *discarded > DISCARD_AT_MOST) || *discarded > DISCARD_AT_MOST
         {

@@ -53,6 +53,8 @@ pub(super) struct Line {
     ended: bool,
     /// The connection's own task.
     task: Option<Waker>,
+    /// Who waits for content.
+    reader: Option<Waker>,
     pub(super) phase: Phase,
     /// Counts what keeps the connection from being given up.
     pub(super) moved: u64,
@@ -88,6 +90,7 @@ impl Line {
             begun: false,
             ended: false,
             task: None,
+            reader: None,
             phase: Phase::Idle,
             moved: 0,
             draining: false,
@@ -121,11 +124,7 @@ impl Line {
         matches!(self.content, Content::Broken)
     }
 
-    pub(super) fn is_held(&self) -> bool {
-        self.held
-    }
-
-    /// Whether content is still coming, and somebody reads it.
+    /// Whether somebody reads the content on though its request is answered, and may get all of it.
     pub(super) fn is_uploading(&self) -> bool {
         self.held && !self.waits && !self.is_whole() && !self.is_broken()
     }
@@ -212,10 +211,20 @@ impl Line {
         self.stream.as_mut()
     }
 
-    /// The connection, with what was read too early.
+    /// The connection, with what was read too early. Who waits for content learns that none comes.
     pub(super) fn take(&mut self) -> Option<Stream> {
+        let stream = self.close()?;
         let unread = self.inbox.split().freeze();
-        Some(self.stream.take()?.rewound(unread))
+        Some(stream.rewound(unread))
+    }
+
+    /// Ends it, whoever still has to do with it.
+    pub(super) fn close(&mut self) -> Option<Stream> {
+        let stream = self.stream.take();
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+        stream
     }
 
     /// The next content of the request of this number.
@@ -256,7 +265,11 @@ impl Line {
                 },
             }
             self.ask_for_content();
-            if !matches!(ready!(self.poll_read(cx)), Ok(1..)) {
+            let read = self.poll_read(cx);
+            if read.is_pending() {
+                self.reader = Some(cx.waker().clone());
+            }
+            if !matches!(ready!(read), Ok(1..)) {
                 self.content_ended(Content::Broken);
                 return Poll::Ready(Some(Err(BodyError::Cut)));
             }

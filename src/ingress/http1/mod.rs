@@ -29,12 +29,12 @@ where
     B: Content,
 {
     let line = Rc::new(RefCell::new(Line::new(stream)));
-    converse(&line, limits, service, drain).await;
-    // An upstream that reads no more may hold a request's content for as long as it likes; not the connection.
-    drop(line.borrow_mut().take());
+    held(&line, limits, service, drain).await;
+    // Who still reads the content must not keep the connection, and learns that no more of it comes.
+    line.borrow_mut().close();
 }
 
-async fn converse<S, F, B>(line: &Rc<RefCell<Line>>, limits: &Limits, service: S, drain: CancellationToken)
+async fn held<S, F, B>(line: &Rc<RefCell<Line>>, limits: &Limits, service: S, drain: CancellationToken)
 where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>>,

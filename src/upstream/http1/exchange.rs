@@ -5,8 +5,9 @@
 //! know where it goes then.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
+    pin::pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode, response};
 use http_body::{Body, Frame};
+use tokio::time::Instant;
 
 use super::{
     Connection, Sending,
@@ -27,6 +29,8 @@ use crate::{
 
 /// Interim (1xx) answers to one request at most.
 const MOST_INTERIM: usize = 16;
+/// How long an upstream that has answered may take nothing of the rest of its request.
+const TAKES_NOTHING: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// One request and its answer.
@@ -109,7 +113,7 @@ where
             Err(Unsent::Content(cause)) => {
                 return Poll::Ready(Err(Outcome::Failed(SendError::Body(cause))));
             }
-            Err(Unsent::Connection(error)) if self.sending.as_ref().is_some_and(|it| !it.has_begun()) => {
+            Err(Unsent::Connection(error)) if self.sending.as_ref().is_some_and(|it| it.sent() == 0) => {
                 return Poll::Ready(Err(Outcome::NotSent(error)));
             }
             _ => {}
@@ -207,15 +211,23 @@ where
         Left::Free(self.connection)
     }
 
-    /// Writes the rest of the request, though its answer has ended.
+    /// Writes the rest of the request, though its answer has ended; not to an upstream that takes nothing of it for a minute. How long
+    /// the application may take is its content's.
     pub(in crate::upstream) async fn finish(mut self: Box<Self>) -> Left<B> {
-        let written = poll_fn(|cx| match self.poll_sending(cx) {
-            Ok(()) if self.sending.is_some() => Poll::Pending,
-            outcome => Poll::Ready(outcome),
+        let mut timer = pin!(tokio::time::sleep(TAKES_NOTHING));
+        let mut sent = None;
+        let written = poll_fn(|cx| {
+            self.poll_sending(cx).map_err(|_| ())?;
+            let Some(sending) = &self.sending else { return Poll::Ready(Ok(())) };
+            let now = sending.is_stuck().then(|| sending.sent());
+            if std::mem::replace(&mut sent, now) != now {
+                timer.as_mut().reset(Instant::now() + TAKES_NOTHING);
+            }
+            if now.is_some() { timer.as_mut().poll(cx).map(Err) } else { Poll::Pending }
         });
         match written.await {
             Ok(()) => self.leave(),
-            Err(_) => Left::Closed,
+            Err(()) => Left::Closed,
         }
     }
 }

@@ -42,7 +42,8 @@ pub(in crate::upstream) struct Sending<B> {
     /// Everything is encoded.
     ended: bool,
     failed: Option<Cause>,
-    begun: bool,
+    /// How much of it the connection took, in octets.
+    sent: u64,
 }
 
 /// Why a request was not written to its end.
@@ -76,7 +77,7 @@ where
             after: b"",
             ended,
             failed: None,
-            begun: false,
+            sent: 0,
         }
     }
 
@@ -90,9 +91,14 @@ where
         self.asks_to_switch
     }
 
-    /// Whether some of it was written.
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun
+    /// How much of it the connection took, in octets.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether some of it is waiting to be taken by the connection, rather than the connection for it.
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.is_written()
     }
 
     /// The memory that it was encoded into.
@@ -118,7 +124,7 @@ where
             if written == 0 {
                 return Poll::Ready(Err(Unsent::Connection(io::ErrorKind::WriteZero.into())));
             }
-            self.begun = true;
+            self.sent += written as u64;
             self.advance(written);
         }
     }

@@ -1,3 +1,6 @@
+mod cuts;
+mod uploads;
+
 use std::{convert::Infallible, io};
 
 use bytes::Bytes;

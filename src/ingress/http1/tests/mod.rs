@@ -2,8 +2,10 @@
 
 mod answers;
 mod content;
+mod cuts;
 mod ends;
 mod heads;
+mod uploads;
 
 use std::{
     cell::Cell,
