@@ -153,9 +153,11 @@ fn stays_behind(route: &Route, name: &HeaderName) -> bool {
         || route.subject_header().is_some_and(|subject| subject == name)
 }
 
-/// The fields of an answer as they go on to the application: order, spelling and `Set-Cookie` lines as they came.
+/// The fields of an answer as they go on to the application: order, spelling and `Set-Cookie` lines as they came. `Alt-Svc`
+/// (RFC 7838) stays behind: it speaks of the API's own address, and an application that went there would go past us.
 pub(super) fn of_answer(fields: HeaderMap) -> HeaderMap {
-    if !fields.keys().any(|name| is_hop_by_hop(name) || *name == header::CONTENT_LENGTH) {
+    let stays_behind = |name: &HeaderName| is_hop_by_hop(name) || *name == header::ALT_SVC;
+    if !fields.keys().any(|name| stays_behind(name) || *name == header::CONTENT_LENGTH) {
         return fields;
     }
     let named: Vec<String> = named_by_connection(&fields).into_iter().map(str::to_owned).collect();
@@ -164,7 +166,7 @@ pub(super) fn of_answer(fields: HeaderMap) -> HeaderMap {
     for (name, value) in fields {
         last = name.or(last);
         let Some(name) = &last else { continue };
-        if is_hop_by_hop(name) || is_named(&named, name) {
+        if stays_behind(name) || is_named(&named, name) {
             continue;
         }
         if *name == header::CONTENT_LENGTH {
@@ -209,7 +211,8 @@ fn is_forbidden_in_trailers(name: &HeaderName) -> bool {
     is_hop_by_hop(name)
         || matches!(
             *name,
-            header::AUTHORIZATION
+            header::ALT_SVC
+                | header::AUTHORIZATION
                 | header::PROXY_AUTHORIZATION
                 | header::PROXY_AUTHENTICATE
                 | header::WWW_AUTHENTICATE
