@@ -63,7 +63,9 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
             || line.is_broken()
             || never_comes
             || overtaken
-            || framing == Framing::Close;
+            || framing == Framing::Close
+            // What follows a CONNECT was meant for the tunnel that it did not get, and is no request of the application's.
+            || asked.method == Method::CONNECT;
         let connection = ends.then_some("close");
         let date = date_of(&head);
         head::write_answer(

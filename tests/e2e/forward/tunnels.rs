@@ -118,3 +118,24 @@ async fn what_was_sent_at_once_with_connect_is_not_lost() {
     tokio::time::timeout(PATIENCE, there.read_exact(&mut early)).await.unwrap().unwrap();
     assert_eq!(&early, b"early");
 }
+
+#[tokio::test]
+async fn r009_what_follows_a_connect_that_is_refused_is_no_request() {
+    let world = World::with("").await;
+    let (plain, port) = (world.plain(), world.other.port());
+    let smuggled = super::world::get(&format!("http://{plain}/smuggled"), &plain, "Connection: close\r\n");
+    for further in ["", "Content-Length: 0\r\n"] {
+        let answer = world
+            .say(format!("CONNECT other.localhost:{port} HTTP/1.1\r\nHost: x\r\n{further}\r\n{smuggled}"))
+            .await;
+        let text = String::from_utf8_lossy(&answer);
+        assert_eq!(status(&answer), 403, "{text}");
+        assert!(text.to_ascii_lowercase().contains("connection: close\r\n"), "{text}");
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+    }
+    for content in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        let answer = world.say(format!("CONNECT {plain} HTTP/1.1\r\nHost: x\r\n{content}")).await;
+        assert_eq!(status(&answer), 400, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(world.plain.connections(), 0);
+}
