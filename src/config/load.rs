@@ -28,6 +28,8 @@ pub struct Loaded {
     /// Further files whose content has become part of the configuration: certificates and keys. (Secret files have not:
     /// they are read at each use.)
     pub files: Vec<PathBuf>,
+    /// The environment variables that secrets were read from.
+    pub variables: Vec<String>,
 }
 
 /// An environment: name to value.
@@ -132,12 +134,17 @@ fn read(text: &str, name: &str, env: Environment<'_>, proxy_is_added: bool) -> R
         return Err(with_syntax(reader, &syntax));
     }
     let config = validate::config(&mut reader, &file);
-    let Reader { problems, files, .. } = reader;
+    let Reader { problems, files, variables, .. } = reader;
     let (errors, warnings) = problems.sorted();
     match config {
-        Some(config) if errors.is_empty() => {
-            Ok(Loaded { config, path: name.into(), warnings, digest: digest(text.as_bytes()), files })
-        }
+        Some(config) if errors.is_empty() => Ok(Loaded {
+            config,
+            path: name.into(),
+            warnings,
+            digest: digest(text.as_bytes()),
+            files,
+            variables,
+        }),
         _ => Err(errors),
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Reader<'a> {
     pub problems: Problems,
     /// The files whose content has become part of the configuration.
     pub files: Vec<PathBuf>,
+    /// The environment variables that secrets were read from.
+    pub variables: Vec<String>,
     /// Whoever reads it adds a forward proxy of their own, and opens the CA.
     pub proxy_is_added: bool,
 }
@@ -57,7 +59,14 @@ pub(super) struct Entry {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a Source, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { source, env, problems: Problems::default(), files: Vec::new(), proxy_is_added: false }
+        Self {
+            source,
+            env,
+            problems: Problems::default(),
+            files: Vec::new(),
+            variables: Vec::new(),
+            proxy_is_added: false,
+        }
     }
 
     /// Reads a table by its list of keys.

@@ -82,7 +82,10 @@ fn variable(
     at: &Spanned<DeValue<'_>>,
 ) -> Option<SecretSource> {
     match (reader.env)(name).map(Secret::new) {
-        Some(secret) if !secret.is_empty() => return Some(SecretSource::Held(secret)),
+        Some(secret) if !secret.is_empty() => {
+            reader.variables.push(name.to_owned());
+            return Some(SecretSource::Held(secret));
+        }
         found => {
             let state = if found.is_some() { "empty" } else { "not set" };
             let problem = if is_variable_name(name) {

@@ -295,9 +295,11 @@ async fn r146_the_commands_environment_names_the_proxy_and_bundles_and_no_secret
     let world = World::new().await;
     let own = world.folder.path().join("own.pem");
     std::fs::write(&own, "# my roots\n").unwrap();
+    world.configure("[tokens.other]\ngrant_type = \"static\"\naccess_token = { env = \"A_SECRET\" }");
     let mut command = world
         .command("env; cat \"$REQUESTS_CA_BUNDLE\" | head -1; stat -c %a \"$(dirname \"$SSL_CERT_FILE\")\"");
     command.env("NO_PROXY", "intranet.example, .localhost").env("REQUESTS_CA_BUNDLE", &own);
+    command.env("A_SECRET", "canary");
     command.env("NODE_OPTIONS", "--no-warnings").env("JAVA_TOOL_OPTIONS", "-Dx=y");
     let output = ended(command).await;
     let said = out(&output);
@@ -342,7 +344,7 @@ async fn r146_the_commands_environment_names_the_proxy_and_bundles_and_no_secret
             .contains("-Dhttp.nonProxyHosts=intranet.example|*.intranet.example|127.0.0.1|[::1] ")
     );
     assert!(said.contains("\n# my roots\n") && said.ends_with("\n700\n"), "{said}");
-    assert!(!said.contains("good"), "the token is bearward's");
+    assert!(!said.contains("good") && !said.contains("canary"), "secrets are bearward's: {said}");
     assert_eq!(world.left_behind(), 0);
 }
 

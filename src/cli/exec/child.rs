@@ -70,16 +70,25 @@ fn in_foreground() -> bool {
     })
 }
 
-/// Runs `command` with `variables` beside our own environment, to its end; signals are passed on to it.
+/// Runs `command` with `variables` beside our own environment, but for what is `hidden` of that, to its end; signals are passed on to it.
 ///
 /// # Errors
 /// It cannot be started (127 where there is none, 126 where it cannot be executed), or ended other than with status 0: the
 /// same, and 128 and the signal's number where a signal ended it.
-pub(super) async fn run(command: &[OsString], variables: Variables, mut caught: Caught) -> Result<(), Exit> {
+pub(super) async fn run(
+    command: &[OsString],
+    hidden: &[String],
+    variables: Variables,
+    mut caught: Caught,
+) -> Result<(), Exit> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(Exit::usage("name a command: bearward exec -- COMMAND"));
     };
-    let started = Command::new(program).args(arguments).envs(variables).spawn();
+    let mut started = Command::new(program);
+    for name in hidden {
+        started.env_remove(name);
+    }
+    let started = started.args(arguments).envs(variables).spawn();
     let mut child = started.map_err(|error| unstarted(program, &error))?;
     loop {
         tokio::select! {

@@ -56,7 +56,9 @@ fn direct(
     let mut list: Vec<String> = Vec::new();
     for name in ["NO_PROXY", "no_proxy"] {
         let value = env(name).unwrap_or_default();
-        for entry in value.to_string_lossy().split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        // Some read white space between entries too, and Java's options would end at it.
+        let between = |c: char| c == ',' || c.is_whitespace();
+        for entry in value.to_string_lossy().split(between).filter(|entry| !entry.is_empty()) {
             if list.iter().any(|known| known == entry) {
                 continue;
             }
@@ -78,10 +80,20 @@ fn direct(
     list
 }
 
-/// Whether an entry of NO_PROXY stands for the host of `origin`, as curl reads it.
+/// Whether an entry of NO_PROXY stands for `origin`, for whoever reads it most generously: with a port, with a `*` in front.
 fn covers(entry: &str, origin: &str) -> bool {
-    let matcher = Matcher::builder().all("http://proxy").no(entry).build();
-    origin.parse().is_ok_and(|url| matcher.intercept(&url).is_none())
+    let Ok(url) = origin.parse::<http::Uri>() else { return false };
+    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    let (host, port) = match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse::<u16>().ok()),
+        _ => (entry, None),
+    };
+    if port.is_some_and(|port| port != url.port_u16().unwrap_or(default)) {
+        return false;
+    }
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = if host == "*" { host } else { host.trim_start_matches('*') };
+    Matcher::builder().all("http://proxy").no(host).build().intercept(&url).is_none()
 }
 
 fn node(preload: &Path) -> String {
@@ -149,4 +161,41 @@ fn after(present: Option<OsString>, options: &str) -> OsString {
     });
     all.push(options);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_no_proxy_that_anybody_takes_for_an_upstream_covers_it() {
+        for (entry, origin, covered) in [
+            ("api.example", "https://api.example/", true),
+            ("API.example", "https://api.example/", true),
+            (".example", "https://api.example/", true),
+            ("*.example", "https://api.example/", true),
+            ("*", "https://api.example/", true),
+            ("api.example:443", "https://api.example/", true),
+            ("*.example:8443", "https://api.example:8443/", true),
+            ("api.example:80", "https://api.example/", false),
+            ("api.example:80", "http://api.example/", true),
+            ("other.example", "https://api.example/", false),
+            ("i.example", "https://api.example/", false),
+            ("10.0.0.0/8", "https://10.1.2.3/", true),
+            ("10.1.2.3:443", "https://10.1.2.3/", true),
+            ("::1", "https://[::1]/", true),
+            ("[::1]:443", "https://[::1]/", true),
+            ("[::1]:444", "https://[::1]/", false),
+        ] {
+            assert_eq!(covers(entry, origin), covered, "{entry} {origin}");
+        }
+    }
+
+    #[test]
+    fn entries_with_white_space_between_them_are_several() {
+        let env =
+            |name: &str| (name == "no_proxy").then(|| OsString::from("a.example  b.example,\tc.example"));
+        let direct = direct(&[], &env, &mut |words| panic!("{words}"));
+        assert_eq!(direct[..3], ["a.example", "b.example", "c.example"]);
+    }
 }

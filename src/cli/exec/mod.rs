@@ -48,6 +48,8 @@ pub(super) fn run(arguments: &Arguments, file: Option<&Path>) -> Result<(), Exit
     let mut tell = |words: String| exit::tell(&format!("bearward: {words}"));
     let trust = Trust::write(authority.as_deref(), &env, &mut tell)
         .map_err(|error| Exit::unavailable(format!("cannot write the files for the command: {error}")))?;
+    // What they held is bearward's to know: the command gets tokens by asking, and no secret.
+    let hidden = std::mem::take(&mut loaded.variables);
     let ended = ask::runtime()?.block_on(async {
         let caught = Caught::signals();
         let caught =
@@ -57,7 +59,7 @@ pub(super) fn run(arguments: &Arguments, file: Option<&Path>) -> Result<(), Exit
             return Err(Exit::failure("the proxy listens nowhere; this is a bug of bearward"));
         };
         let variables = environment::variables(proxy, &upstreams, &trust, &env, &mut tell);
-        let ended = child::run(&arguments.command, variables, caught).await;
+        let ended = child::run(&arguments.command, &hidden, variables, caught).await;
         running.stop().await;
         ended
     });
