@@ -109,7 +109,8 @@ impl fmt::Display for LeafError {
                  your programs trust it"
             ),
             Self::NotInForce => f.write_str(
-                "the local CA has ended: make another with `bearward ca init --force`, and let your programs trust it",
+                "the local CA has ended, or begins only later by this machine's clock: correct the clock, or make another with \
+                 `bearward ca init --force` and let your programs trust it",
             ),
             Self::Unmade(words) => write!(f, "no certificate could be made: {words}"),
         }

@@ -25,6 +25,7 @@ const PRIVATE_V4: &[(Ipv4Addr, u8)] = &[
     (Ipv4Addr::new(172, 16, 0, 0), 12),    // private
     (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocol assignments, and the metadata service 192.0.0.192
     (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // relays of 6to4
     (Ipv4Addr::new(192, 168, 0, 0), 16),   // private
     (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks
     (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation
@@ -41,6 +42,7 @@ const PRIVATE_V6: &[(Ipv6Addr, u8)] = &[
     (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64),     // discard
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),    // protocol assignments, Teredo
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),    // documentation (RFC 9637)
     (Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16),    // segment routing
     (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),     // unique local
     (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),    // link-local
@@ -119,12 +121,14 @@ mod tests {
             "169.254.170.2",
             "168.63.129.16",
             "192.0.0.192",
+            "192.88.99.1",
             "224.0.0.1",
             "255.255.255.255",
             "::",
             "::1",
             "::7f00:1",
             "fe80::1",
+            "3fff::1",
             "fec0::1",
             "fc00::1",
             "fd00:ec2::254",

@@ -69,3 +69,26 @@ fn r001_r012_redirected_connections_are_authorized_by_where_they_were_going_with
 fn r001_r012_redirected_connections_are_authorized_by_where_they_were_going_with_iptables() {
     in_namespaces_with("iptables");
 }
+
+#[test]
+fn what_the_rules_cannot_lead_to_and_what_is_no_setting_is_refused_before_anything_is_done() {
+    for (name, value) in [
+        ("BEARWARD_LISTEN", "127.0.0.5:15001"),
+        ("BEARWARD_LISTEN", "0.0.0.0:15001"),
+        ("BEARWARD_LISTEN", "127.0.0.1:15001; accept"),
+        ("BEARWARD_LISTEN", "127.0.0.1:"),
+        ("BEARWARD_PORTS", "80 } accept"),
+        ("BEARWARD_UID", "$(id)"),
+        ("BEARWARD_UID", ""),
+        ("BEARWARD_USERS", "1000\n1001"),
+        ("BEARWARD_EXCEPT", "0.0.0.0/0 accept"),
+    ] {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/transparent/redirect");
+        let mut command = Command::new(script);
+        command.arg("up").env("BEARWARD_UID", "65532").env("BEARWARD_TOOL", "nothing").env(name, value);
+        let ended = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(78), "{said}");
+        assert!(said.contains(name), "{name}={value}: {said}");
+    }
+}
