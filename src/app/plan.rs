@@ -14,7 +14,7 @@ use crate::{
     proxy::{Via, routes::Settings},
     telemetry::{Metrics, UpstreamMetrics},
     token::Supply,
-    upstream::{Endpoint, Guard, client::Limits as ConnectionLimits, tls::SettingsError},
+    upstream::{Elsewhere, Endpoint, Guard, client::Limits as ConnectionLimits, tls::SettingsError},
 };
 
 /// What the gateway's listener is called.
@@ -140,7 +140,7 @@ pub(super) struct PlannedProxy {
 #[derive(Debug)]
 pub(super) struct PlannedOthers {
     pub(super) settings: Settings,
-    pub(super) guard: Guard,
+    pub(super) elsewhere: Elsewhere,
     pub(super) connect_timeout: Duration,
 }
 
@@ -314,7 +314,7 @@ impl PlannedProxy {
         };
         let others = proxy.tunnel.then(|| PlannedOthers {
             settings: settings(),
-            guard: Guard::new(proxy.networks.clone()),
+            elsewhere: Elsewhere::new(Guard::new(proxy.networks.clone()), proxy.outer.clone()),
             connect_timeout: CONNECT_TIMEOUT,
         });
         Self {

@@ -189,8 +189,8 @@ impl Worker {
             Some(Place { route: route.clone(), bare, pages: upstream.config.allow_origins.clone() })
         });
         let others = proxy.others.as_ref().map(|others| {
-            let PlannedOthers { settings, guard, connect_timeout } = others;
-            Others::new(settings.clone(), *connect_timeout, guard.clone(), proxy.metrics.clone())
+            let PlannedOthers { settings, elsewhere, connect_timeout } = others;
+            Others::new(settings.clone(), *connect_timeout, elsewhere.clone(), proxy.metrics.clone())
         });
         Forward::new(Origins::new(places, others), pages, proxy.authority.clone(), proxy.tunnel_idle_timeout)
     }

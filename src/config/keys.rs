@@ -168,6 +168,11 @@ pub(super) const PROXY: &[Key] = &[
         "Private networks that unmatched destinations may have addresses in, such as 10.0.0.0/8; none by default, loopback included.",
     ),
     key(
+        "proxy",
+        Kind::Secret,
+        "The outer proxy on the way to unmatched destinations: \"env\" (the default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), \"none\", or http://user:password@host:port.",
+    ),
+    key(
         "allow_origins",
         Kind::Texts,
         "Browser origins whose pages may ask every upstream through the proxy; besides them only an upstream's own pages may.",

@@ -31,7 +31,7 @@ use crate::{
     oauth::Grant,
     proxy::rejection::Rule,
     token::Policy,
-    upstream::{Origin, OuterProxy, Protocol, tls},
+    upstream::{Origin, Outer, OuterProxy, Protocol, tls},
 };
 
 pub use discovered::{Discovered, ways};
@@ -112,10 +112,39 @@ pub struct Proxy {
     pub tunnel: bool,
     /// Private networks that they may go to.
     pub networks: Vec<IpNet>,
+    /// Through whom they go.
+    pub outer: Outer,
     /// Who signs what is shown for https upstreams; none where there are no such upstreams.
     pub authority: Option<Arc<Authority>>,
     /// The certificate that applications have to trust then.
     pub certificate: Option<PathBuf>,
+}
+
+impl Listener {
+    /// One that nothing is said of but where it listens.
+    pub fn at(address: Listen) -> Self {
+        Self {
+            address,
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            tls: None,
+            allow_users: Users::default(),
+        }
+    }
+}
+
+impl Proxy {
+    /// The one of somebody who configured none: what is for no upstream passes, through the outer proxy that `env` names.
+    pub fn added(env: Environment<'_>) -> Self {
+        Self {
+            listener: Listener::at(Listen::Tcp(([127, 0, 0, 1], 0).into())),
+            tunnel: true,
+            networks: Vec::new(),
+            outer: Outer::of_environment(env),
+            authority: None,
+            certificate: None,
+        }
+    }
 }
 
 /// `[store]`.

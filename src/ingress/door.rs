@@ -16,7 +16,7 @@ use super::{
     forward::Forward,
 };
 use crate::{
-    proxy::{Entry, Failure, Kind, ResponseBody, Worker, exchange},
+    proxy::{Entry, Failure, Kind, ResponseBody, Worker, exchange, room},
     wire::Incoming,
 };
 
@@ -103,7 +103,7 @@ impl Door {
                 exchange(entry, &self.worker, request).await
             }
             Behind::Forward(forward) | Behind::Redirected(forward) => {
-                match forward.way(&request, caller, entrance).await {
+                match forward.way(&request, caller, entrance, &self.worker).await {
                     Ok(Way::On(entry)) => forwarded(&entry, exchange(&entry, &self.worker, request).await),
                     Ok(Way::Answered(answer)) => {
                         self.worker.tunnelled(&request, &answer);
@@ -116,6 +116,14 @@ impl Door {
                 }
             }
         }
+    }
+
+    /// A place for one more tunnel, until it is dropped.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub(super) fn place(&self) -> Result<room::Place, Failure> {
+        self.worker.place()
     }
 
     /// The forward proxy behind it, where there is one.

@@ -110,7 +110,7 @@ impl ResponseBody {
     }
 
     /// With the place that its request takes until the end.
-    pub(super) fn in_place(self, place: Option<Place>) -> Self {
+    pub fn in_place(self, place: Option<Place>) -> Self {
         Self { place, ..self }
     }
 

@@ -84,7 +84,11 @@ impl Worker {
         response
     }
 
-    fn place(&self) -> Result<Place, Failure> {
+    /// A place for one more request, or tunnel, until it is dropped.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub fn place(&self) -> Result<Place, Failure> {
         self.room.enter().ok_or_else(|| {
             let most = "as many requests are under way as may be (requests in [limits])";
             Failure::new(Kind::Full, most).again_after(Duration::from_secs(1))

@@ -215,8 +215,8 @@ impl Failure {
     pub fn unreachable(error: &ConnectError) -> Self {
         let kind = match error {
             ConnectError::Resolve(_) => Kind::Resolve,
-            ConnectError::Prohibited(_) => Kind::ProhibitedAddress,
-            ConnectError::Refused(_) | ConnectError::Outer(_) => Kind::Refused,
+            ConnectError::Prohibited(_) | ConnectError::OddAddress => Kind::ProhibitedAddress,
+            ConnectError::Refused(_) | ConnectError::Outer(_) | ConnectError::NoSuchProxy(_) => Kind::Refused,
             ConnectError::Tls(_) => Kind::Tls,
             ConnectError::TimedOut => Kind::ConnectTimeout,
         };

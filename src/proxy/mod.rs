@@ -13,7 +13,7 @@ mod kept;
 pub mod origins;
 pub mod rejection;
 pub mod replay;
-mod room;
+pub mod room;
 pub mod routes;
 mod sending;
 mod stall;

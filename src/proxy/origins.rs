@@ -11,13 +11,16 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderMap, Version};
+
 use super::{
     failure::{Failure, Kind},
     routes::{Route, Settings, has_prefix, is_ambiguous},
 };
 use crate::{
     telemetry::UpstreamMetrics,
-    upstream::{Endpoint, Guard, Origin, tls},
+    upstream::{Elsewhere, Endpoint, Origin, tls},
+    wire::Stream,
 };
 
 /// How many origins that nobody configured keep their connections.
@@ -41,12 +44,12 @@ pub struct Place {
     pub pages: Vec<String>,
 }
 
-/// What leads to origins that nobody configured: without a token, and to no address that the guard does not permit.
+/// What leads to origins that nobody configured: without a token, and not everywhere ([`Elsewhere`]).
 #[derive(Debug)]
 pub struct Others {
     settings: Settings,
     connect_timeout: Duration,
-    guard: Guard,
+    elsewhere: Elsewhere,
     metrics: Arc<UpstreamMetrics>,
     kept: RefCell<VecDeque<Rc<Route>>>,
 }
@@ -140,20 +143,30 @@ impl Others {
     pub fn new(
         settings: Settings,
         connect_timeout: Duration,
-        guard: Guard,
+        elsewhere: Elsewhere,
         metrics: Arc<UpstreamMetrics>,
     ) -> Self {
-        Self { settings, connect_timeout, guard, metrics, kept: RefCell::default() }
+        Self { settings, connect_timeout, elsewhere, metrics, kept: RefCell::default() }
     }
 
-    /// Until a connection stands.
-    pub fn connect_timeout(&self) -> Duration {
-        self.connect_timeout
+    /// A connection to host and port of `origin`, for octets that nobody looks at. `app`: the fields of the request for it.
+    ///
+    /// # Errors
+    /// It has come through here before, cannot be reached, or may not be.
+    pub async fn dial(&self, origin: &Origin, app: &HeaderMap, version: Version) -> Result<Stream, Failure> {
+        let via = &self.settings.via;
+        if via.is_in(app) {
+            let detail = "this request for a tunnel has come through here before: an outer proxy leads back to this bearward";
+            return Err(Failure::new(Kind::Loop, detail));
+        }
+        let via = via.after(app, version);
+        let dialled = self.elsewhere.dial(origin, &via, self.connect_timeout).await;
+        dialled.map_err(|error| Failure::unreachable(&error))
     }
 
-    /// What may be connected to.
-    pub fn guard(&self) -> &Guard {
-        &self.guard
+    /// Counts a tunnel as long as this is there.
+    pub fn metrics(&self) -> &Arc<UpstreamMetrics> {
+        &self.metrics
     }
 
     /// The route to an origin; the last ones used stay, and their connections with them.
@@ -173,11 +186,12 @@ impl Others {
     }
 
     fn new_route(&self, origin: &Origin) -> Result<Rc<Route>, String> {
-        let endpoint = Endpoint::guarded(
+        let endpoint = Endpoint::elsewhere(
             origin.clone(),
             &tls::Settings::default(),
             self.connect_timeout,
-            self.guard.clone(),
+            self.elsewhere.clone(),
+            self.settings.via.of(Version::HTTP_11).clone(),
         );
         let endpoint = endpoint.map_err(|error| error.to_string())?;
         let settings = Settings { name: origin.authority().into(), ..self.settings.clone() }.bare();

@@ -45,6 +45,18 @@ impl Via {
         }
     }
 
+    /// What a message is told that was received in `version` with `fields`: all of its way until here, and us.
+    pub fn after(&self, fields: &HeaderMap, version: Version) -> HeaderValue {
+        let own = self.of(version);
+        let mut all = Vec::new();
+        for before in fields.get_all(header::VIA) {
+            all.extend_from_slice(before.as_bytes());
+            all.extend_from_slice(b", ");
+        }
+        all.extend_from_slice(own.as_bytes());
+        HeaderValue::from_bytes(&all).unwrap_or_else(|_| own.clone())
+    }
+
     /// Whether these fields have been here before.
     pub fn is_in(&self, fields: &HeaderMap) -> bool {
         let mut members = fields

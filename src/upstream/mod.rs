@@ -17,6 +17,6 @@ mod testing;
 pub mod tls;
 mod tunnelling;
 
-pub use connect::{ConnectError, Connection, Endpoint, Outer, OuterProxy, Protocol};
+pub use connect::{ConnectError, Connection, Elsewhere, Endpoint, Outer, OuterProxy, Protocol};
 pub use guard::Guard;
 pub use origin::Origin;

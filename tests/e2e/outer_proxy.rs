@@ -19,13 +19,13 @@ use tokio::{
 use crate::support::{application, ask};
 
 /// An outer proxy that knows one far end, whatever it is called, and takes requests for tunnels and nothing else.
-struct OuterProxy {
-    address: SocketAddr,
+pub struct OuterProxy {
+    pub address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl OuterProxy {
-    async fn new(answer: &'static str, far: SocketAddr) -> Self {
+    pub async fn new(answer: &'static str, far: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -38,7 +38,7 @@ impl OuterProxy {
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -58,7 +58,7 @@ async fn serve(mut stream: TcpStream, answer: &str, far: SocketAddr, record: Arc
     }
 }
 
-const OPEN: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
+pub const OPEN: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n";
 
 fn configuration(token: &str, upstream: &str) -> String {

@@ -21,7 +21,7 @@ use crate::{
     app::App,
     ca::{Authority, Files, Overwrite},
     clock::Clock,
-    config::{Config, Listen, Listener, Proxy},
+    config::{Config, Environment, Listen, Listener, Proxy},
     telemetry::logs::{self, Look},
 };
 
@@ -116,21 +116,9 @@ fn arrange(config: &mut Config, authority: Option<Arc<Authority>>) {
     for upstream in config.upstreams.values_mut() {
         upstream.listen = None;
     }
-    let written = config.proxy.take();
-    let (tunnel, networks) =
-        written.as_ref().map_or((true, Vec::new()), |proxy| (proxy.tunnel, proxy.networks.clone()));
-    let origins = written.map(|proxy| proxy.listener.allow_origins);
-    config.proxy = Some(Proxy {
-        listener: Listener {
-            address: Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
-            allow_hosts: Vec::new(),
-            tls: None,
-            allow_users: Default::default(),
-            allow_origins: origins.unwrap_or_default(),
-        },
-        tunnel,
-        networks,
-        authority,
-        certificate: None,
-    });
+    let env: Environment<'_> = &|name| std::env::var(name).ok();
+    let written = config.proxy.take().unwrap_or_else(|| Proxy::added(env));
+    let address = Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+    let listener = Listener { allow_origins: written.listener.allow_origins, ..Listener::at(address) };
+    config.proxy = Some(Proxy { listener, authority, certificate: None, ..written });
 }

@@ -123,6 +123,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("proxy", "unmatched", "\"deny\""),
     ("proxy", "ca", "CA"),
     ("proxy", "allow_addresses", "[\"10.0.0.0/8\"]"),
+    ("proxy", "proxy", "\"http://proxy.example:3128\""),
     ("proxy", "allow_origins", "[\"https://a.example\"]"),
     ("proxy", "allow_users", "[1]"),
     ("proxy", "expose", "true"),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{listeners, missing};
+use super::{listeners, missing, outer};
 use crate::{
     ca::{Age, Authority, Files},
     clock::Clock,
@@ -14,7 +14,7 @@ use crate::{
         problems::Problem,
         reader::{Reader, Table},
     },
-    upstream::Origin,
+    upstream::{Origin, Outer},
 };
 
 /// `[name]`, where the table is there. `upstreams`: where none of them is wrong. `files`: the CA's, the same.
@@ -34,6 +34,8 @@ pub(super) fn proxy(
     }
     let tunnel = table.text("unmatched") == Some("tunnel");
     let networks = networks(reader, table, tunnel);
+    // A redirected connection was going straight to an address: it goes on like that.
+    let outer = if name == "transparent" { Some(Outer::None) } else { outer::outer(reader, table) };
     // A second CA, where each of the two tables names its own.
     let own = (name == "transparent"
         && table.has("ca")
@@ -42,7 +44,7 @@ pub(super) fn proxy(
     let files = own.as_ref().map_or(files, Option::as_ref);
     let opened = authority(reader, table, upstreams, files);
     let (authority, certificate) = opened?.unzip();
-    Some(Proxy { listener: listener?, tunnel, networks: networks?, authority, certificate })
+    Some(Proxy { listener: listener?, tunnel, networks: networks?, outer: outer?, authority, certificate })
 }
 
 fn networks(reader: &mut Reader<'_>, table: &Table, tunnel: bool) -> Option<Vec<IpNet>> {

@@ -5,22 +5,23 @@
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
-use http::{Response, uri::Authority};
+use http::{HeaderMap, Response, Version, uri::Authority};
 use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
     Forward,
     opening::{self, ACCESS_DENIED, Opening, UNRECOGNIZED_NAME},
-    tunnel::{self, OwnEnd},
+    tunnel::{OwnEnd, Tunnel},
 };
 use crate::{
     ingress::{
         caller::{Caller, ServerName},
+        door::Door,
         entrance::Entrance,
         protocol::{self, Spoken},
     },
-    proxy::ResponseBody,
+    proxy::{Failure, ResponseBody, room::Place},
     upstream::Origin,
     wire::{Stream, head},
 };
@@ -96,9 +97,10 @@ pub async fn intercept_or_tunnel(
             let caller = Rc::new(Caller { ends: caller.ends, tls, meant: Some(origin) });
             serve(stream, spoken, caller, &entrance).await;
         }
-        Decided::Tunnel(here, there, name, idle) => {
-            let _own = OwnEnd::of(&there);
-            tunnel::carry(here, there, &name, idle, entrance.drain().clone()).await;
+        Decided::Tunnel(here, tunnel, place) => {
+            let _own = OwnEnd::of(&tunnel.there);
+            tunnel.carry(here, entrance.drain().clone()).await;
+            drop(place);
         }
     }
 }
@@ -108,7 +110,7 @@ enum Decided {
     /// Its requests are answered, which are all for this origin; of TLS it is known what was asked for and what is spoken.
     Serve(Stream, Option<(ServerName, Spoken)>, Origin),
     /// Its octets pass.
-    Tunnel(Stream, Stream, String, Option<Duration>),
+    Tunnel(Stream, Tunnel, Place),
 }
 
 type Decision = Result<Decided, (Refused, Option<Stream>)>;
@@ -131,7 +133,7 @@ async fn decide(stream: Stream, destination: &Destination, caller: &Caller, entr
             };
             match forward.origins.configured(&origin) {
                 Some(origin) => open_tls(stream, sni, origin.clone(), forward).await,
-                None => tunnelled(stream, destination, &origin, forward).await,
+                None => tunnelled(stream, destination, &origin, &door).await,
             }
         }
         Opening::Http => match destination {
@@ -147,7 +149,7 @@ async fn decide(stream: Stream, destination: &Destination, caller: &Caller, entr
                 match (configured, named.unwrap_or_else(|| of(*address))) {
                     (Some(origin), _) => Ok(Decided::Serve(stream, None, origin.clone())),
                     (None, other) if forward.origins.others().is_some() => {
-                        tunnelled(stream, destination, &other, forward).await
+                        tunnelled(stream, destination, &other, &door).await
                     }
                     // It is told what is wrong in its own words.
                     (None, other) => Ok(Decided::Serve(stream, None, other)),
@@ -157,7 +159,7 @@ async fn decide(stream: Stream, destination: &Destination, caller: &Caller, entr
         Opening::Other => match destination {
             // A tunnel to an upstream carries HTTP.
             Destination::Named(_) => Err((Refused::NotHttp, Some(stream))),
-            Destination::Redirected(address) => tunnelled(stream, destination, &of(*address), forward).await,
+            Destination::Redirected(address) => tunnelled(stream, destination, &of(*address), &door).await,
         },
     }
 }
@@ -218,19 +220,27 @@ fn is_distrust(error: &io::Error) -> bool {
 }
 
 /// On to where it was meant to go: by its name, or to the very address.
-async fn tunnelled(
-    stream: Stream,
-    destination: &Destination,
-    origin: &Origin,
-    forward: &Forward,
-) -> Decision {
-    let Some(others) = forward.origins.others() else { return Err((Refused::Unlisted, Some(stream))) };
-    let there = match destination {
-        Destination::Named(origin) => origin.clone(),
-        Destination::Redirected(address) => of(*address),
+async fn tunnelled(stream: Stream, destination: &Destination, origin: &Origin, door: &Door) -> Decision {
+    let Some((forward, others)) =
+        door.forwards().and_then(|forward| Some((forward, forward.origins.others()?)))
+    else {
+        return Err((Refused::Unlisted, Some(stream)));
     };
-    match tunnel::reach(&there, others.guard(), others.connect_timeout()).await {
-        Ok(there) => Ok(Decided::Tunnel(stream, there, origin.authority(), forward.tunnel_idle)),
+    let reached = async {
+        let there = match destination {
+            Destination::Named(origin) => origin.clone(),
+            Destination::Redirected(address) => of(*address),
+        };
+        let place = door.place()?;
+        // Nobody said whom the connection came through.
+        Ok::<_, Failure>((others.dial(&there, &HeaderMap::new(), Version::HTTP_11).await?, place))
+    };
+    match reached.await {
+        Ok((there, place)) => {
+            let (name, idle) = (origin.authority(), forward.tunnel_idle);
+            let tunnel = Tunnel { there, name, idle, metrics: others.metrics().clone() };
+            Ok(Decided::Tunnel(stream, tunnel, place))
+        }
         Err(failure) => Err((Refused::Unreachable(failure.detail().to_owned()), Some(stream))),
     }
 }

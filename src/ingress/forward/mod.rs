@@ -24,7 +24,7 @@ use super::{
 use crate::{
     ca::Authority,
     proxy::{
-        Entry, Failure, Found, Kind, Origins, ResponseBody,
+        Entry, Failure, Found, Kind, Origins, ResponseBody, Worker,
         origins::{Others, unlisted},
     },
     upstream::Origin,
@@ -61,12 +61,13 @@ impl Forward {
         request: &Request<Incoming>,
         caller: &Caller,
         entrance: &Rc<Entrance>,
+        worker: &Worker,
     ) -> Result<Way, Failure> {
         let outside = caller.meant.is_none();
         // RFC 8441 section 4: with a protocol it is a request like others.
         let extended = request.extensions().get::<hyper::ext::Protocol>().is_some();
         if outside && *request.method() == Method::CONNECT && !extended {
-            return Ok(Way::Answered(Box::new(self.connect(request, caller, entrance).await?)));
+            return Ok(Way::Answered(Box::new(self.connect(request, caller, entrance, worker).await?)));
         }
         let origin = match &caller.meant {
             Some(meant) => agreed(request, meant)?,
@@ -88,6 +89,7 @@ impl Forward {
         request: &Request<Incoming>,
         caller: &Caller,
         entrance: &Rc<Entrance>,
+        worker: &Worker,
     ) -> Result<Response<ResponseBody>, Failure> {
         let origin = connected(request)?;
         not_ourselves(&origin, caller)?;
@@ -96,7 +98,11 @@ impl Forward {
             return Ok(inside::open(origin, caller.clone(), entrance.clone()));
         }
         let others = self.others(&origin)?;
-        tunnel::open(&origin, others, self.tunnel_idle, entrance.drain().clone()).await
+        // Inside the other kind each request takes a place of its own.
+        let place = worker.place()?;
+        let opened =
+            tunnel::open(&origin, others, request, self.tunnel_idle, entrance.drain().clone()).await?;
+        Ok(opened.map(|body| body.in_place(Some(place))))
     }
 
     /// What leads to an origin that nobody configured.

@@ -5,43 +5,57 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use http::Response;
+use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     proxy::{Failure, ResponseBody, origins::Others},
-    upstream::{Guard, Origin, connect::dial_guarded},
+    telemetry::UpstreamMetrics,
+    upstream::Origin,
     wire::{Stream, splice},
 };
 
-/// Connects to `origin` and answers with a tunnel to it.
+/// Connects to `origin` and answers `request` with a tunnel to it, in which there may be silence for `idle`.
 ///
 /// # Errors
 /// It cannot be reached, or may not be.
-pub(super) async fn open(
+pub(super) async fn open<B>(
     origin: &Origin,
     others: &Others,
+    request: &Request<B>,
     idle: Option<Duration>,
     drain: CancellationToken,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let there = reach(origin, others.guard(), others.connect_timeout()).await?;
-    let name = origin.authority();
+    let there = others.dial(origin, request.headers(), request.version()).await?;
+    let tunnel = Tunnel { there, name: origin.authority(), idle, metrics: others.metrics().clone() };
     let carried = move |here: Stream| -> futures_util::future::LocalBoxFuture<'static, ()> {
-        Box::pin(async move { carry(here, there, &name, idle, drain).await })
+        Box::pin(tunnel.carry(here, drain))
     };
     Ok(Response::new(ResponseBody::taken_over(Box::new(carried))))
 }
 
-/// A connection to `origin`, whatever its scheme.
-///
-/// # Errors
-/// It cannot be reached, or may not be.
-pub(super) async fn reach(origin: &Origin, guard: &Guard, timeout: Duration) -> Result<Stream, Failure> {
-    dial_guarded(origin, guard, timeout).await.map_err(|error| Failure::unreachable(&error))
+/// The far end of a tunnel, and what is told of it.
+pub(super) struct Tunnel {
+    pub(super) there: Stream,
+    pub(super) name: String,
+    pub(super) idle: Option<Duration>,
+    pub(super) metrics: Arc<UpstreamMetrics>,
+}
+
+impl Tunnel {
+    /// Carries octets both ways until both sides have ended, `idle` has passed in silence, or bearward stops and they have become
+    /// silent.
+    pub(super) async fn carry(self, here: Stream, drain: CancellationToken) {
+        let open = self.metrics.tunnel();
+        let ended = splice::splice_until(here, self.there, self.idle, drain.cancelled()).await;
+        drop(open);
+        let (sent, received, end) = (ended.there, ended.back, ended.end);
+        tracing::debug!(destination = self.name, sent, received, %end, "a tunnel ended");
+    }
 }
 
 /// Our end of a tunnel to where a redirected connection was going. If the rules redirect bearward's own connections too, that end
@@ -70,16 +84,4 @@ impl Drop for OwnEnd {
     fn drop(&mut self) {
         OWN_ENDS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
     }
-}
-
-/// Carries octets both ways until both sides have ended, `idle` has passed in silence, or bearward stops and they have become silent.
-pub(super) async fn carry(
-    here: Stream,
-    there: Stream,
-    name: &str,
-    idle: Option<Duration>,
-    drain: CancellationToken,
-) {
-    let ended = splice::splice_until(here, there, idle, drain.cancelled()).await;
-    tracing::debug!(destination = name, sent = ended.there, received = ended.back, end = %ended.end, "a tunnel ended");
 }

@@ -13,27 +13,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, task::JoinSet};
 
 use super::{ConnectError, Guard, Origin};
-use crate::wire::Stream;
 
 /// How long one address may be silent before the next is tried beside it (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 /// How long a connection idles before TCP asks whether the peer still lives, and how often then.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
-
-/// A connection to host and port of `origin`, whatever its scheme, for octets that are none of our business: at most within
-/// `connect_timeout`, and to no address that `guard` does not permit.
-///
-/// # Errors
-/// The name does not resolve, no address is permitted, or none could be reached in time.
-pub async fn dial_guarded(
-    origin: &Origin,
-    guard: &Guard,
-    connect_timeout: Duration,
-) -> Result<Stream, ConnectError> {
-    let reached = tokio::time::timeout(connect_timeout, reach(origin, Some(guard))).await;
-    reached.map_err(|_| ConnectError::TimedOut)?.map(Stream::Tcp)
-}
 
 /// A connection to one of the origin's addresses.
 pub(super) async fn reach(origin: &Origin, guard: Option<&Guard>) -> Result<TcpStream, ConnectError> {
@@ -57,7 +42,7 @@ fn permitted(addresses: Vec<SocketAddr>, guard: &Guard) -> Result<Vec<SocketAddr
 
 /// The origin's addresses. Names of loopback are never asked of DNS (RFC 6761 section 6.3): cleartext is allowed to them,
 /// so nobody else may say where they are.
-async fn resolve(origin: &Origin) -> io::Result<Vec<SocketAddr>> {
+pub(super) async fn resolve(origin: &Origin) -> io::Result<Vec<SocketAddr>> {
     let host = origin.host().trim_start_matches('[').trim_end_matches(']');
     if origin.is_loopback() && host.parse::<IpAddr>().is_err() {
         let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
@@ -117,10 +102,11 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::upstream::{Endpoint, tls};
+    use crate::upstream::{Elsewhere, Endpoint, Outer, tls};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -166,13 +152,17 @@ mod tests {
             "[::ffff:127.0.0.1]",
         ] {
             let origin = Origin::of(&format!("http://{host}:{port}").parse().unwrap()).unwrap();
-            let refused = dial_guarded(&origin, &Guard::default(), PATIENCE).await.unwrap_err();
+            let elsewhere = |guard: &Guard| Elsewhere::new(guard.clone(), Outer::None);
+            let (guarded, via) = (elsewhere(&Guard::default()), HeaderValue::from_static("1.1 us"));
+            let refused = guarded.dial(&origin, &via, PATIENCE).await.unwrap_err();
             assert!(matches!(refused, ConnectError::Prohibited(_)), "{host}: {refused}");
             let settings = tls::Settings::default();
-            let endpoint = Endpoint::guarded(origin.clone(), &settings, PATIENCE, Guard::default()).unwrap();
+            let endpoint =
+                Endpoint::elsewhere(origin.clone(), &settings, PATIENCE, guarded, via.clone()).unwrap();
             let refused = endpoint.connect().await.unwrap_err();
             assert!(refused.to_string().contains("allow_addresses"), "{host}: {refused}");
-            dial_guarded(&origin, &loopback, PATIENCE)
+            elsewhere(&loopback)
+                .dial(&origin, &via, PATIENCE)
                 .await
                 .unwrap_or_else(|error| panic!("{host}: {error}"));
         }

@@ -4,15 +4,18 @@
 //! beyond its version's name, pools (`client`) or what is sent.
 
 mod dial;
+mod elsewhere;
 mod outer;
 
 use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use tokio_rustls::TlsConnector;
 
+use http::HeaderValue;
+
 use self::dial::reach;
 pub use self::{
-    dial::dial_guarded,
+    elsewhere::Elsewhere,
     outer::{Outer, OuterError, OuterProxy},
 };
 use super::{Guard, Origin, tls};
@@ -41,10 +44,12 @@ pub struct Endpoint {
 
 /// How an origin is reached.
 enum Way {
-    /// Directly; where nobody configured it, at no address that the guard does not permit.
-    Direct(Option<Guard>),
+    /// Directly.
+    Direct,
     /// Through an outer proxy.
     Outer(OuterProxy),
+    /// As destinations are reached that nobody configured; who an outer proxy is told that it came through.
+    Elsewhere(Elsewhere, HeaderValue),
 }
 
 /// An open connection on which nothing has been sent yet.
@@ -67,8 +72,12 @@ pub enum ConnectError {
     Refused(io::Error),
     /// TLS failed: an untrusted or wrong certificate, or no TLS there.
     Tls(io::Error),
+    /// The host is no name, and no address as addresses are written: an outer proxy might take it for one.
+    OddAddress,
     /// The outer proxy opened no tunnel.
     Outer(OuterError),
+    /// An outer proxy is named that cannot be used.
+    NoSuchProxy(&'static str),
     /// It took longer than `connect_timeout`.
     TimedOut,
 }
@@ -86,7 +95,7 @@ impl Endpoint {
         protocol: Protocol,
         connect_timeout: Duration,
     ) -> Result<Arc<Self>, tls::SettingsError> {
-        let way = outer.map_or(Way::Direct(None), Way::Outer);
+        let way = outer.map_or(Way::Direct, Way::Outer);
         Self::made(way, origin, tls, protocol, connect_timeout)
     }
 
@@ -100,20 +109,21 @@ impl Endpoint {
         protocol: Protocol,
         connect_timeout: Duration,
     ) -> Result<Arc<Self>, tls::SettingsError> {
-        Self::made(Way::Direct(None), origin, tls, protocol, connect_timeout)
+        Self::made(Way::Direct, origin, tls, protocol, connect_timeout)
     }
 
-    /// The same for an origin that nobody configured: no address is connected to that `guard` does not permit.
+    /// The same for an origin that nobody configured. `via`: as in [`Elsewhere::dial`].
     ///
     /// # Errors
     /// As there.
-    pub fn guarded(
+    pub fn elsewhere(
         origin: Origin,
         tls: &tls::Settings,
         connect_timeout: Duration,
-        guard: Guard,
+        elsewhere: Elsewhere,
+        via: HeaderValue,
     ) -> Result<Arc<Self>, tls::SettingsError> {
-        Self::made(Way::Direct(Some(guard)), origin, tls, Protocol::Auto, connect_timeout)
+        Self::made(Way::Elsewhere(elsewhere, via), origin, tls, Protocol::Auto, connect_timeout)
     }
 
     fn made(
@@ -165,8 +175,9 @@ impl Endpoint {
 
     async fn connect_unhurried(&self, protocol: Protocol) -> Result<Connection, ConnectError> {
         let stream = match &self.way {
-            Way::Direct(guard) => Stream::Tcp(reach(&self.origin, guard.as_ref()).await?),
+            Way::Direct => Stream::Tcp(reach(&self.origin, None).await?),
             Way::Outer(proxy) => proxy.tunnel(&self.origin).await?,
+            Way::Elsewhere(elsewhere, via) => elsewhere.dial(&self.origin, via, self.connect_timeout).await?,
         };
         let Some(tls) = &self.tls else {
             return Ok(Connection { io: stream, http2: protocol == Protocol::Http2 });
@@ -216,7 +227,16 @@ impl fmt::Display for ConnectError {
                 write!(f, "no TCP connection ({problem}): check the URL's port, and firewalls")
             }
             Self::Tls(problem) => tls::explain(problem, f),
+            Self::OddAddress => f.write_str(
+                "the host is neither a name nor an address as it is written everywhere, and an outer proxy might take it for an \
+                 address of its own network: write the address in full",
+            ),
             Self::Outer(problem) => problem.fmt(f),
+            Self::NoSuchProxy(problem) => write!(
+                f,
+                "the outer proxy cannot be used: {problem}; it is named by `proxy` in [proxy], or by HTTPS_PROXY, HTTP_PROXY or \
+                 ALL_PROXY in the environment"
+            ),
             Self::TimedOut => f.write_str("no connection within connect_timeout"),
         }
     }
@@ -227,7 +247,7 @@ impl std::error::Error for ConnectError {
         match self {
             Self::Resolve(problem) | Self::Refused(problem) | Self::Tls(problem) => Some(problem),
             Self::Outer(problem) => Some(problem),
-            Self::Prohibited(_) | Self::TimedOut => None,
+            Self::Prohibited(_) | Self::OddAddress | Self::NoSuchProxy(_) | Self::TimedOut => None,
         }
     }
 }

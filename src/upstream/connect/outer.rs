@@ -5,7 +5,7 @@
 
 use std::{fmt, io, sync::Arc};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode};
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +23,9 @@ use crate::{
 
 /// What bounds the head of a proxy's answer.
 const HEAD: Limits = Limits { size: 16 << 10, fields: 64 };
+
+/// What stands in place of a proxy whose URL cannot be read.
+const UNREADABLE: &str = "unreadable.invalid";
 
 /// How origins are reached, as configured.
 #[derive(Clone, Debug, Default)]
@@ -86,10 +89,18 @@ impl Outer {
             let set = |name: &str| env(name).filter(|value| !value.is_empty());
             set(name).or_else(|| set(&name.to_ascii_lowercase())).unwrap_or_default()
         };
+        // The matcher passes by what it cannot read, as if nobody had set it.
+        let proxy = |name: &str| {
+            let value = value(name);
+            let origin = http::Uri::from_static("http://origin.example/");
+            let read =
+                value.is_empty() || Matcher::builder().all(&*value).build().intercept(&origin).is_some();
+            if read { value } else { format!("http://{UNREADABLE}") }
+        };
         let matcher = Matcher::builder()
-            .all(value("ALL_PROXY"))
-            .http(value("HTTP_PROXY"))
-            .https(value("HTTPS_PROXY"))
+            .all(proxy("ALL_PROXY"))
+            .http(proxy("HTTP_PROXY"))
+            .https(proxy("HTTPS_PROXY"))
             .no(value("NO_PROXY"))
             .build();
         Self::Through(Arc::new(matcher))
@@ -106,6 +117,9 @@ impl Outer {
         }
         let Ok(url) = format!("{origin}/").parse() else { return Ok(None) };
         let Some(found) = matcher.intercept(&url) else { return Ok(None) };
+        if found.uri().host() == Some(UNREADABLE) {
+            return Err("this is no URL of a proxy");
+        }
         if !matches!(found.uri().scheme_str(), Some("http" | "https")) {
             return Err("only proxies with http:// and https:// URLs are spoken to, and no SOCKS");
         }
@@ -131,14 +145,31 @@ impl OuterProxy {
         &self.origin
     }
 
-    /// A tunnel to host and port of `origin`.
+    /// A tunnel to host and port of `origin`, in which we speak first.
     pub(super) async fn tunnel(&self, origin: &Origin) -> Result<Stream, ConnectError> {
-        self.open(origin)
-            .await
-            .map_err(|problem| ConnectError::Outer(OuterError { proxy: self.origin.clone(), problem }))
+        match self.open(origin, None).await {
+            Ok((stream, follows)) if follows.is_empty() => Ok(stream),
+            // The far end has nothing to say before us: these would be the proxy's own words, taken for the origin's.
+            Ok(_) => {
+                Err(Problem::NotHttp("octets follow its answer before anything was sent into the tunnel"))
+            }
+            Err(problem) => Err(problem),
+        }
+        .map_err(|problem| self.failed(problem))
     }
 
-    async fn open(&self, origin: &Origin) -> Result<Stream, Problem> {
+    /// The same for somebody else, whose far end may speak first. `via`: whom the request for it came through.
+    pub(super) async fn pass(&self, origin: &Origin, via: &HeaderValue) -> Result<Stream, ConnectError> {
+        let opened = self.open(origin, Some(via)).await;
+        opened.map(|(stream, follows)| stream.rewound(follows)).map_err(|problem| self.failed(problem))
+    }
+
+    fn failed(&self, problem: Problem) -> ConnectError {
+        ConnectError::Outer(OuterError { proxy: self.origin.clone(), problem })
+    }
+
+    /// The tunnel, and what came behind the answer.
+    async fn open(&self, origin: &Origin, via: Option<&HeaderValue>) -> Result<(Stream, Bytes), Problem> {
         let unreachable = |error| Problem::Unreachable(Box::new(error));
         let mut stream = Stream::Tcp(reach(&self.origin, None).await.map_err(unreachable)?);
         if let Some(tls) = &self.tls {
@@ -146,58 +177,50 @@ impl OuterProxy {
             let connected = connecting.await.map_err(|error| unreachable(ConnectError::Tls(error)))?;
             stream = Stream::Connected(Box::new(connected));
         }
-        stream.write_all(&self.request(origin)).await.map_err(Problem::Cut)?;
+        stream.write_all(&self.request(origin, via)).await.map_err(Problem::Cut)?;
         stream.flush().await.map_err(Problem::Cut)?;
         match answer(&mut stream).await? {
-            status if status.is_success() => Ok(stream),
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(Problem::Credentials),
-            status => Err(Problem::Refused(status)),
+            (status, follows) if status.is_success() => Ok((stream, follows)),
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => Err(Problem::Credentials),
+            (status, _) if status.is_informational() => {
+                Err(Problem::NotHttp("its answer has no final status"))
+            }
+            (status, _) => Err(Problem::Refused(status)),
         }
     }
 
     /// The request for a tunnel: the port is always named (RFC 9110 section 9.3.6).
-    fn request(&self, origin: &Origin) -> Zeroizing<Vec<u8>> {
+    fn request(&self, origin: &Origin, via: Option<&HeaderValue>) -> Zeroizing<Vec<u8>> {
         let destination = format!("{}:{}", origin.host(), origin.port());
         let mut request = Zeroizing::new(Vec::new());
         for part in ["CONNECT ", &destination, " HTTP/1.1\r\nHost: ", &destination, "\r\n"] {
             request.extend_from_slice(part.as_bytes());
         }
-        if let Some(authorization) = &self.authorization {
-            request.extend_from_slice(b"Proxy-Authorization: ");
-            request.extend_from_slice(authorization.as_bytes());
-            request.extend_from_slice(b"\r\n");
+        for (name, value) in [("Via: ", via), ("Proxy-Authorization: ", self.authorization.as_ref())] {
+            let Some(value) = value else { continue };
+            for part in [name.as_bytes(), value.as_bytes(), b"\r\n"] {
+                request.extend_from_slice(part);
+            }
         }
         request.extend_from_slice(b"\r\n");
         request
     }
 }
 
-/// Reads the head of the answer. A 2xx to CONNECT has no content, whatever its fields say; after any other the connection is dropped
-/// with whatever follows.
-async fn answer(stream: &mut Stream) -> Result<StatusCode, Problem> {
+/// Reads the head of the answer, and what came with it. A 2xx to CONNECT has no content, whatever its fields say; after any other the
+/// connection is dropped with whatever follows.
+async fn answer(stream: &mut Stream) -> Result<(StatusCode, Bytes), Problem> {
     let mut received = BytesMut::new();
     loop {
         if stream.read_buf(&mut received).await.map_err(Problem::Cut)? == 0 {
             return Err(Problem::Cut(io::ErrorKind::UnexpectedEof.into()));
         }
         match head::answer(&mut received, &Method::CONNECT, HEAD) {
-            Ok(Some(answer)) => return judged(answer.parts.status, received.is_empty()),
+            Ok(Some(answer)) => return Ok((answer.parts.status, received.freeze())),
             Ok(None) => {}
             Err(HeadError::TooLarge) => return Err(Problem::NotHttp("the head of its answer is too large")),
             Err(_) => return Err(Problem::NotHttp("what it answers is no HTTP")),
         }
-    }
-}
-
-fn judged(status: StatusCode, nothing_follows: bool) -> Result<StatusCode, Problem> {
-    // Until a tunnel stands its far end has nothing to say: these would be the proxy's own words, taken for the origin's.
-    if status.is_success() && !nothing_follows {
-        return Err(Problem::NotHttp("octets follow its answer before anything was sent into the tunnel"));
-    }
-    if status.is_informational() {
-        Err(Problem::NotHttp("its answer has no final status"))
-    } else {
-        Ok(status)
     }
 }
 

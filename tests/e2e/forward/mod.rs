@@ -5,6 +5,7 @@ mod curl;
 mod http2;
 mod intercepted;
 mod lifecycle;
+mod outer;
 mod tunnels;
 mod world;
 

@@ -210,6 +210,23 @@ fn proxies_of_another_kind_are_refused_and_never_passed_by() {
 }
 
 #[test]
+fn a_proxy_whose_url_cannot_be_read_is_not_passed_by() {
+    for url in ["http://user:pa ss@proxy:3128", "http://", "::", "http://[proxy"] {
+        for name in ["HTTPS_PROXY", "ALL_PROXY", "https_proxy"] {
+            let outer = Outer::of_environment(&|asked| match asked {
+                "NO_PROXY" => Some("direct.example".to_owned()),
+                asked => (asked == name).then(|| url.to_owned()),
+            });
+            let problem = outer.towards(&origin_of("https://api.example")).unwrap_err();
+            assert!(problem.contains("no URL of a proxy"), "{name}={url}: {problem}");
+            for direct in ["https://localhost", "https://direct.example"] {
+                assert_eq!(outer.towards(&origin_of(direct)), Ok(None), "{name}={url}: {direct}");
+            }
+        }
+    }
+}
+
+#[test]
 fn r146_credentials_of_a_proxy_do_not_show() {
     let outer = Outer::fixed(&Secret::new("http://user:canary@proxy:3128")).unwrap();
     let proxy = outer.towards(&origin_of("https://api.example")).unwrap();
