@@ -8,7 +8,9 @@
 mod said;
 mod world;
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 use bearward::demo::simulator::{Outcome, authorization_server, cybrid};
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use self::{said::Said, world::World};
 use crate::support::{
     Application, PATIENCE, Process, get,
     outside::{bearward, look},
-    until,
+    raw, until,
 };
 
 const TEXT: &str = "cnry-text+/&=1 %é\"x";
@@ -39,7 +41,9 @@ const USERINFO: &str = "cnry-userinfo-13";
 const BODY: &str = "cnry-body-14";
 const ISSUED: &str = "cnry-issued.access/token-15";
 const ROTATED: &str = "cnry-rotated-refresh-16";
-const ALL: [&str; 16] = [
+const OUTER: &str = "cnry-outer-proxy-17";
+const PROXY_AUTHORIZATION: &str = "cnry-proxy-authorization-18";
+const ALL: [&str; 18] = [
     TEXT,
     ENV,
     FILE,
@@ -56,6 +60,8 @@ const ALL: [&str; 16] = [
     BODY,
     ISSUED,
     ROTATED,
+    OUTER,
+    PROXY_AUTHORIZATION,
 ];
 
 /// The kinds of credentials, and the secrets that are sent with each.
@@ -88,6 +94,31 @@ async fn send(said: &Said, running: &Process, name: &str, path: &str, subject: O
     answer.status()
 }
 
+/// To an upstream, and to others, which the outer proxy refuses with an echo of its credentials.
+async fn through_the_forward_proxy(world: &World, said: &Said, proxy: SocketAddr) {
+    let own = format!(
+        "Authorization: Bearer {APPLICATIONS_OWN}\r\nProxy-Authorization: Basic {PROXY_AUTHORIZATION}\r\nConnection: close\r\n"
+    );
+    for (request, status) in [
+        (format!("GET {}/ok?key={QUERY} HTTP/1.1\r\nHost: x\r\n{own}\r\n", world.http2.url), 200),
+        (format!("GET http://other.invalid/?key={QUERY} HTTP/1.1\r\nHost: x\r\n{own}\r\n"), 502),
+        (format!("CONNECT other.invalid:443 HTTP/1.1\r\nHost: x\r\n{own}\r\n"), 502),
+        (format!("GET /{QUERY} HTTP/1.1\r\nHost: x\r\n{own}\r\n"), 421),
+        (format!("GET http://user:{USERINFO}@other.invalid/ HTTP/1.1\r\nHost: x\r\n{own}\r\n"), 400),
+    ] {
+        let answer = raw::exchange(proxy, &request).await;
+        let first = request.lines().next().unwrap();
+        assert_eq!(raw::status(&answer), status, "{first}: {}", String::from_utf8_lossy(&answer));
+        said.note(format!("the answer to {first}"), String::from_utf8_lossy(&answer));
+    }
+    let mut asked = world.outer.seen.lock().unwrap().clone();
+    // Another test may look whether its bearward is at this port.
+    asked.retain(|head| head.starts_with("CONNECT "));
+    let credentials = BASE64_STANDARD.encode(format!("user:{OUTER}"));
+    assert!(asked.len() >= 3 && asked.iter().all(|head| head.contains(&credentials)), "{asked:?}");
+    assert!(!asked.iter().any(|head| head.contains(PROXY_AUTHORIZATION)), "{asked:?}");
+}
+
 async fn everything_happens(world: &World, said: &Said, running: &Process, file: &Path, level: &str) {
     for (kind, _) in KINDS {
         assert_eq!(send(said, running, &format!("{kind}-good"), "/ok", None).await, 200, "{level} {kind}");
@@ -102,6 +133,8 @@ async fn everything_happens(world: &World, said: &Said, running: &Process, file:
     assert_eq!(send(said, running, "gone", "/ok", None).await, 502);
     assert_eq!(send(said, running, "text-good", "/cut", None).await, 502);
     assert_eq!(send(said, running, "text-good", "/garbage", None).await, 502);
+    assert_eq!(send(said, running, "behind", "/ok", None).await, 502, "the outer proxy refuses");
+    through_the_forward_proxy(world, said, running.address("proxy").await).await;
     for name in ["text-good", "static", "http2"] {
         let status = send(said, running, name, "/rejected", None).await;
         assert!([401, 503].contains(&status.as_u16()), "{level} {name}: {status}");
@@ -173,6 +206,9 @@ async fn expect_silence(level: &str, format: &str) {
         &["token", "text-refused"],
         &["token", "refresh-refused"],
         &["token", "text-limited"],
+        &["ca", "show"],
+        &["ca", "init"],
+        &["exec", "--", "env"],
     ] {
         let arguments = [arguments, &["-c", asking.to_str().unwrap()]].concat();
         let ended = bearward(folder, &arguments, &[("CANARY", ENV), ("RUST_LOG", level)]).await;
@@ -201,6 +237,7 @@ async fn expect_silence(level: &str, format: &str) {
         }
     }
     secrets.push(cybrid::CLIENT_SECRET.to_owned());
+    secrets.push(world.authority_key());
     said.expect_none_of(&secrets);
 }
 
@@ -228,13 +265,16 @@ async fn started(world: &World, file: &Path, level: &str, format: &str) -> Proce
 }
 
 /// Gives every listener of a configuration a port; by name.
-fn fixed_ports(file: &Path) -> Vec<(String, std::net::SocketAddr)> {
+fn fixed_ports(file: &Path) -> Vec<(String, SocketAddr)> {
     let text = std::fs::read_to_string(file).unwrap();
     let mut taken = Vec::new();
     let mut ports = Vec::new();
     let mut out = String::new();
     let mut name = String::new();
     for line in text.lines() {
+        if line == "[proxy]" {
+            name = "proxy".to_owned();
+        }
         if let Some(upstream) = line.strip_prefix("[upstreams.") {
             name = upstream.trim_end_matches(']').to_owned();
         }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
@@ -10,15 +11,22 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bearward::demo::simulator::{
     Answer, AuthorizationServer, Cybrid, ResourceServer, Resources, Simulator, Then, cybrid,
 };
+use bearward::{
+    ca::{Authority, Files, Hosts, Overwrite},
+    clock::Clock,
+};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
-use super::{API_KEY, FILE, FIRST_REFRESH, ISSUED, KINDS, PARAMETER, PASSWORD, ROTATED, STATIC, TEXT};
+use super::{API_KEY, FILE, FIRST_REFRESH, ISSUED, KINDS, OUTER, PARAMETER, PASSWORD, ROTATED, STATIC, TEXT};
 
 /// The remote parties.
 pub(super) struct World {
@@ -29,6 +37,7 @@ pub(super) struct World {
     pub(super) bank: Simulator,
     pub(super) api: Resources,
     pub(super) http2: Http2Api,
+    pub(super) outer: RefusingProxy,
     pub(super) folder: tempfile::TempDir,
 }
 
@@ -85,7 +94,16 @@ impl World {
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("secret"), format!("{FILE}\n")).unwrap();
-        Self { server, refusing, limiting, bank, api, http2: Http2Api::start().await, folder }
+        let (files, hosts) = (Files::in_folder(folder.path()), Hosts::only(["api.example"]).unwrap());
+        Authority::make(&files, &hosts, Overwrite::Never, &Clock::system()).unwrap();
+        let (http2, outer) = (Http2Api::start().await, RefusingProxy::start().await);
+        Self { server, refusing, limiting, bank, api, http2, outer, folder }
+    }
+
+    /// A line of the local CA's key.
+    pub(super) fn authority_key(&self) -> String {
+        let key = std::fs::read_to_string(self.folder.path().join("ca.key")).unwrap();
+        key.lines().nth(1).unwrap().to_owned()
     }
 
     pub(super) fn configuration(&self, admin: &str, format: &str, store: &str) -> String {
@@ -151,6 +169,15 @@ impl World {
         whole += &upstream("static", "static", &self.api.url(), "");
         whole += &upstream("customer", "customer", &self.api.url(), "");
         whole += &upstream("http2", "text-good", &self.http2.url, "http = \"2\"");
+        let outer = format!("proxy = \"http://user:{OUTER}@{}\"\n", self.outer.address);
+        let further = format!("{outer}allow_cleartext = true\n");
+        whole += &upstream("behind", "text-good", "http://api.example", &further);
+        write!(
+            whole,
+            "[proxy]\nlisten = \"127.0.0.1:0\"\nunmatched = \"tunnel\"\n\
+             ca = {{ certificate = \"ca.pem\", key = \"ca.key\" }}\n{outer}"
+        )
+        .unwrap();
         whole += &upstream("gone", "text-good", "http://127.0.0.1:1", "");
         whole
     }
@@ -158,7 +185,7 @@ impl World {
 
 /// An API that speaks HTTP/2 by prior knowledge, and what it saw of Authorization and x-api-key.
 pub(super) struct Http2Api {
-    url: String,
+    pub(super) url: String,
     pub(super) seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -191,5 +218,40 @@ impl Http2Api {
             }
         });
         Self { url, seen }
+    }
+}
+
+/// An outer proxy that opens no tunnel and says back, in every place where it can, what it was asked.
+pub(super) struct RefusingProxy {
+    pub(super) address: SocketAddr,
+    pub(super) seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl RefusingProxy {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let kept = kept.clone();
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.unwrap());
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    let said = head.replace("\r\n", " ");
+                    let answer = format!(
+                        "HTTP/1.1 407 {said}\r\nProxy-Authenticate: Basic realm=\"{said}\"\r\n\r\n{head}"
+                    );
+                    kept.lock().unwrap().push(head);
+                    // Whoever has read enough may be gone.
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        Self { address, seen }
     }
 }
