@@ -85,8 +85,12 @@ pub(super) async fn first_host(
 ) -> io::Result<(Option<Authority>, Stream)> {
     let mut read = BytesMut::with_capacity(4 << 10);
     let host = loop {
+        let looked_at = read.len();
         more(&mut stream, &mut read).await?;
-        // Read again and again as it comes: a head is seldom in more than one piece.
+        // Read again from its beginning with each line that comes, which are few; without one nothing new can be seen.
+        if !read[looked_at..].contains(&b'\n') && read.len() <= limits.size {
+            continue;
+        }
         match head::request(&mut BytesMut::from(&read[..]), limits) {
             Ok(None) => {}
             Ok(Some(head)) => {

@@ -242,3 +242,50 @@ async fn r028_a_request_that_comes_back_is_ended_whichever_way_it_came() {
     let via = "Via: 1.1 bearward-qqqqqq, 1.1 bearward\r\nConnection: close\r\n";
     assert_eq!(status(&world.say(get(&target, "x", via)).await), 200);
 }
+
+#[tokio::test]
+async fn r001_r006_no_way_of_writing_an_authority_brings_the_token_elsewhere() {
+    let world = World::with("unmatched = \"tunnel\"\nallow_addresses = [\"127.0.0.0/8\", \"::1\"]").await;
+    let (plain, other) = (world.plain.port(), format!("other.localhost:{}", world.other.port()));
+    for (target, with_token) in [
+        (format!("http://PLAIN.LocalHost:{plain}/"), true),
+        (format!("http://plain.localhost.:{plain}/"), true),
+        (format!("HTTP://plain.localhost:{plain}/"), true),
+        (format!("http://plain.localhost..:{plain}/"), false),
+        (format!("http://.plain.localhost:{plain}/"), false),
+        (format!("http://plain%2elocalhost:{plain}/"), false),
+        (format!("http://plain.localhost%00:{plain}/"), false),
+        (format!("http://plain.localhost:{plain}@{other}/"), false),
+        (format!("http://plain.localhost:{plain}%40{other}/"), false),
+        (format!("http://{other}/@plain.localhost:{plain}/"), false),
+        (format!("http://{other}?@plain.localhost:{plain}/"), false),
+        (format!("http://{other}#@plain.localhost:{plain}/"), false),
+        (format!("http://{other}\\@plain.localhost:{plain}/"), false),
+        (format!("http://{other};plain.localhost:{plain}/"), false),
+        (format!("http://{other}/"), false),
+        (format!("http://127.0.0.1:{plain}/"), false),
+        (format!("http://2130706433:{plain}/"), false),
+        (format!("http://[::ffff:127.0.0.1]:{plain}/"), false),
+        (format!("http://[plain.localhost]:{plain}/"), false),
+        (format!("http://[::1%25lo]:{plain}/"), false),
+        (format!("http://pl\u{e4}in.localhost:{plain}/"), false),
+        (format!("http://plain\u{3002}localhost:{plain}/"), false),
+        (format!("https://plain.localhost:{plain}/"), false),
+        (format!("ws://plain.localhost:{plain}/"), false),
+        (format!("http:/plain.localhost:{plain}/"), false),
+        (format!("http:plain.localhost:{plain}"), false),
+        (format!("http:///plain.localhost:{plain}/"), false),
+        (format!("//plain.localhost:{plain}/"), false),
+        (format!("plain.localhost:{plain}"), false),
+        ("http://plain.localhost/".to_owned(), false),
+        ("http://plain.localhost:/".to_owned(), false),
+        ("http://plain.localhost:0/".to_owned(), false),
+        (format!("http://plain.localhost:{}/", u32::from(plain) + 65_536), false),
+    ] {
+        // What Host says decides nothing.
+        let answer = world.say(get(&target, &world.plain(), "Connection: close\r\n")).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert_eq!(text.contains(TOKEN), with_token, "{target}: {text}");
+        assert!(with_token || !(500..=501).contains(&status(&answer)), "{target}: {text}");
+    }
+}
