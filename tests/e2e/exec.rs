@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::{
+    outer_proxy::{OPEN, OuterProxy},
     support::{PATIENCE, until},
     tls::{
         served,
@@ -355,6 +356,22 @@ async fn the_upstreams_own_ways_in_are_not_opened_and_other_hosts_are_as_without
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     world.configure(&format!("listen = \"{}\"", taken.local_addr().unwrap()));
     assert_eq!(out(&world.exec(r#"curl -sSf "$URL/beside""#).await), "GET /beside \n");
+}
+
+#[tokio::test]
+async fn other_hosts_are_reached_through_the_outer_proxy_that_the_environment_names() {
+    let world = World::new().await;
+    let proxy = OuterProxy::new(OPEN, world.server.address).await;
+    let mut command = world.command(
+        r#"curl -sSf "$URL/ours"; curl -sS --insecure -w '%{http_code} ' https://other.invalid/others; curl -sS -o /dev/null -w '%{http_connect}' https://10.0.0.1/"#,
+    );
+    command.env("https_proxy", format!("http://user:canary@{}", proxy.address));
+    let output = ended(command).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, "GET /ours \nGET /others \n401 403", "{}", err(&output));
+    // The upstream is on this machine, and no proxy's business; what may not be reached is not asked for.
+    let asked = proxy.asked();
+    assert!(asked.len() == 1 && asked[0].starts_with("CONNECT other.invalid:443 "), "{asked:?}");
 }
 
 #[tokio::test]
