@@ -61,12 +61,12 @@ fn in_namespaces_with(tool: &str) {
 }
 
 #[test]
-fn r001_r012_redirected_connections_are_authorized_by_where_they_were_going_with_nftables() {
+fn r001_r012_r094_redirected_connections_are_authorized_by_where_they_were_going_with_nftables() {
     in_namespaces_with("nft");
 }
 
 #[test]
-fn r001_r012_redirected_connections_are_authorized_by_where_they_were_going_with_iptables() {
+fn r001_r012_r094_redirected_connections_are_authorized_by_where_they_were_going_with_iptables() {
     in_namespaces_with("iptables");
 }
 
