@@ -16,6 +16,7 @@ use bearward::demo::simulator::{
 
 use crate::support::{
     Application, Process, ask,
+    node::leave_out,
     outside::{Ended, bearward},
 };
 
@@ -373,9 +374,11 @@ fn at_a_terminal(folder: &Path, answers: &[&str]) -> Option<(i32, String)> {
         .current_dir(folder)
         .output();
     let output = match ran {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && std::env::var_os("CI").is_none() => {
-            let _ =
-                writeln!(std::io::stderr(), "left out: python3, which has pseudo terminals, is not there");
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            leave_out(
+                "what a person types at a terminal",
+                "there is no `python3`, which has pseudo terminals",
+            );
             return None;
         }
         ran => ran.unwrap(),

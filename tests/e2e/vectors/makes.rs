@@ -23,7 +23,7 @@ use super::origin::Received;
 use crate::support::{
     PATIENCE,
     node::{found, leave_out},
-    until,
+    python, until,
 };
 
 /// After what was recorded: the connection ends once all was read.
@@ -194,13 +194,9 @@ async fn node() -> Result<Make, Missing> {
 }
 
 async fn h11() -> Result<Make, Missing> {
-    let missing = |why: &str| ("h11's reading", why.to_owned());
-    let python = found(&["python3"]).ok_or_else(|| missing("there is no `python3` on the PATH"))?;
-    let there = Command::new(&python).args(["-c", "import h11"]).stderr(Stdio::null()).status();
-    if !there.is_ok_and(|status| status.success()) {
-        return Err(missing("`python3` has no h11"));
-    }
-    script("h11", &python, "origin.py", include_str!("origin.py")).await
+    let python = tokio::task::spawn_blocking(python::installed).await.unwrap();
+    let python = python.map_err(|why| ("h11's reading", why.to_owned()))?;
+    script("h11", python, "origin.py", include_str!("origin.py")).await
 }
 
 /// A script that says its port in its first line, and then what it reads.
