@@ -179,6 +179,38 @@ fn r057_r058_a_body_that_is_cut_or_broken_is_the_applications_fault() {
     });
 }
 
+/// Whatever went on behind it would be read as what is missing.
+#[test]
+fn r057_a_body_that_ends_early_ends_the_upstreams_connection_too() {
+    run(async {
+        let received = Rc::new(RefCell::new(None));
+        let begun = Rc::new(tokio::sync::Notify::new());
+        let (log, tell) = (Rc::clone(&received), Rc::clone(&begun));
+        let origin = Origin::with(move |_, mut wire| {
+            let (log, tell) = (Rc::clone(&log), Rc::clone(&tell));
+            async move {
+                if wire.head().await.starts_with("GET") {
+                    wire.say(ok()).await;
+                    return;
+                }
+                tell.notify_one();
+                *log.borrow_mut() = Some(wire.rest().await);
+            }
+        })
+        .await;
+        let proxy = Proxy::to(&origin).await;
+        let mut wire = proxy.connect().await;
+        wire.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 70\r\n\r\nabc").await;
+        begun.notified().await;
+        drop(wire);
+        assert_eq!(status_of(&proxy.get("/next").await), 200);
+        while received.borrow().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(received.take().as_deref(), Some(&b"abc"[..]));
+    });
+}
+
 #[test]
 fn r111_a_body_that_stands_still_is_a_408() {
     run(async {
