@@ -3,6 +3,8 @@
 //! Knows the nine octets of a frame's head and where the frame ends. Does not know what is in it.
 
 const HEAD: usize = 9;
+/// How far in front of a head's end its type stands.
+pub(super) const TYPE_BEFORE_END: usize = 6;
 
 /// The frame types that count for something here (RFC 9113 section 6).
 pub(super) const DATA: u8 = 0x0;
@@ -10,10 +12,14 @@ pub(super) const HEADERS: u8 = 0x1;
 const PRIORITY_FRAME: u8 = 0x2;
 pub(super) const RST_STREAM: u8 = 0x3;
 pub(super) const SETTINGS: u8 = 0x4;
+pub(super) const PUSH_PROMISE: u8 = 0x5;
 const PING: u8 = 0x6;
-const GOAWAY: u8 = 0x7;
+pub(super) const GOAWAY: u8 = 0x7;
 pub(super) const WINDOW_UPDATE: u8 = 0x8;
 pub(super) const CONTINUATION: u8 = 0x9;
+
+/// A type that no document gives a meaning: such frames are ignored (RFC 9113 section 4.1).
+pub(super) const MEANINGLESS: u8 = 0xff;
 
 /// Of DATA and HEADERS; ACK of SETTINGS.
 pub(super) const END_STREAM: u8 = 0x1;

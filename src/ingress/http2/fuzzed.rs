@@ -48,7 +48,7 @@ fn metered(connection: &[u8], size: usize) -> (Result<(), Verdict>, u32) {
     let (stream, _) = tokio::io::duplex(1);
     let stream = Rc::new(RefCell::new(Stream::Memory(stream)));
     let mut meter = Meter::new(stream, Watch::new(), findings.clone(), &Limits::DEFAULT);
-    let read = connection.chunks(size).try_for_each(|piece| meter.read(piece));
+    let read = connection.chunks(size).try_for_each(|piece| meter.read(&mut piece.to_vec()));
     (read, findings.last_stream.get())
 }
 

@@ -44,8 +44,10 @@ pub(super) enum Verdict {
     Flawed(Flaw),
     /// A frame of a length that its type does not have.
     Size,
-    /// More of a request that was whole.
+    /// More of a request that was whole or given up.
     Closed,
+    /// A promise, which is for servers to make (RFC 9113 section 8.4).
+    Promise,
     /// A setting that makes windows larger than they can be.
     Window,
 }
@@ -59,6 +61,7 @@ impl Verdict {
             Self::Flawed(_) => 0x1,
             Self::Size => 0x6,
             Self::Closed => 0x5,
+            Self::Promise => 0x1,
             Self::Window => 0x3,
         }
     }
@@ -122,10 +125,20 @@ impl Meter {
     ///
     /// # Errors
     /// The connection has to end.
-    pub(super) fn read(&mut self, mut octets: &[u8]) -> Result<(), Verdict> {
-        while let Some(part) = self.reading.next(&mut octets) {
+    pub(super) fn read(&mut self, octets: &mut [u8]) -> Result<(), Verdict> {
+        let mut behind = 0;
+        loop {
+            let mut rest = &octets[behind..];
+            let Some(part) = self.reading.next(&mut rest) else { break };
+            behind = octets.len() - rest.len();
             match part {
-                Part::Head(head) => self.begun(head)?,
+                Part::Head(head) => {
+                    self.begun(head)?;
+                    // RFC 9113 section 6.8: it forbids us streams that we never open. h2 would end an idle connection at once.
+                    if head.kind == frames::GOAWAY && head.stream == 0 && behind >= frames::TYPE_BEFORE_END {
+                        octets[behind - frames::TYPE_BEFORE_END] = frames::MEANINGLESS;
+                    }
+                }
                 Part::Payload(payload) => {
                     if let Some(settings) = &mut self.settings {
                         settings.payload(payload)?;
@@ -164,6 +177,7 @@ impl Meter {
             frames::DATA | frames::CONTINUATION if head.length > 0 => Ok(()),
             frames::DATA if head.flags & frames::END_STREAM != 0 => Ok(()),
             frames::RST_STREAM => self.resets.one("RST_STREAM frames"),
+            frames::PUSH_PROMISE => Err(Verdict::Promise),
             frames::WINDOW_UPDATE if self.owed > 0 => {
                 self.owed -= 1;
                 Ok(())
@@ -203,7 +217,7 @@ impl Settings {
     }
 }
 
-/// The last requests, and which of them are whole: h2 takes what comes behind an end for a lesser error than RFC 9113 section 5.1 does.
+/// The last requests, and which of them are over, whole or given up: h2 takes what comes behind an end for a lesser error than RFC 9113 section 5.1 does.
 #[derive(Debug, Default)]
 struct Requests(VecDeque<(u32, bool)>);
 
@@ -220,12 +234,22 @@ impl Requests {
                 Ok(())
             }
             frames::HEADERS | frames::DATA => {
-                let known = self.0.iter_mut().rev().find(|(stream, _)| *stream == head.stream);
-                let Some((_, ended)) = known else { return Ok(()) };
-                if std::mem::replace(ended, whole) { Err(Verdict::Closed) } else { Ok(()) }
+                let Some(over) = self.known(head.stream) else { return Ok(()) };
+                if std::mem::replace(over, whole) { Err(Verdict::Closed) } else { Ok(()) }
+            }
+            frames::RST_STREAM => {
+                if let Some(over) = self.known(head.stream) {
+                    *over = true;
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether it is over, of a stream that is remembered.
+    fn known(&mut self, stream: u32) -> Option<&mut bool> {
+        self.0.iter_mut().rev().find(|(known, _)| *known == stream).map(|(_, over)| over)
     }
 }
 
@@ -336,7 +360,7 @@ impl AsyncRead for Meter {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buffer);
-        let read = &buffer.filled()[before..];
+        let read = &mut buffer.filled_mut()[before..];
         match &polled {
             Poll::Ready(Ok(())) if !read.is_empty() => {
                 if let Err(verdict) = self.read(read) {
@@ -383,7 +407,11 @@ impl AsyncWrite for Meter {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
+        let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx);
+        if polled.is_ready() {
+            self.watch.flushed();
+        }
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

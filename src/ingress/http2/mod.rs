@@ -33,11 +33,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     meter::{Findings, Meter, Verdict},
+    request::Refused,
     watch::{Exchange, Watch},
 };
 use super::connection;
 use crate::{
-    proxy::{Failure, ResponseBody},
+    proxy::ResponseBody,
     wire::{Content, Incoming, LocalExecutor, Stream},
 };
 
@@ -96,7 +97,8 @@ pub(super) async fn serve<S, F, B>(
     let meter = Meter::new(stream.clone(), watch.clone(), findings.clone(), &limits.http2);
     let service = service_fn(|request| {
         let exchange = Exchange::begin(watch.clone());
-        answered(ask(request, limits, &watch, &service), exchange)
+        let is_head = *request.method() == Method::HEAD;
+        answered(ask(request, limits, &watch, &service), is_head, exchange)
     });
     converse(meter, service, limits, &watch, drain).await;
     if let Some(verdict) = findings.verdict.get() {
@@ -189,7 +191,7 @@ fn goaway(verdict: Verdict, last_stream: u32) -> [u8; 17] {
 }
 
 /// What becomes of a request's head: who answers it and what becomes of its stream after a CONNECT, or why it has no answer but ours.
-type Asked<F> = Result<(F, Option<OnUpgrade>), Failure>;
+type Asked<F> = Result<(F, Option<OnUpgrade>), Refused>;
 
 /// Asks `service`, unless the request is malformed.
 fn ask<S, F>(
@@ -207,17 +209,24 @@ where
 }
 
 /// The answer; a stream that it leaves to somebody is handed over once its head is written.
-async fn answered<F, B>(asked: Asked<F>, exchange: Exchange) -> Result<Response<Reply<B>>, Infallible>
+async fn answered<F, B>(
+    asked: Asked<F>,
+    is_head: bool,
+    exchange: Exchange,
+) -> Result<Response<Reply<B>>, Infallible>
 where
     F: Future<Output = Response<B>>,
     B: Content,
 {
     let (answer, tunnel) = match asked {
         Ok(asked) => asked,
-        Err(failure) => {
+        Err(Refused { failure, malformed }) => {
             failure.log();
-            let body = |body| Reply { said: Said::Ours { body }, exchange: Some(exchange) };
-            return Ok(failure.into_response().map(body));
+            let reset = malformed.then(|| Reset { watch: exchange.watch(), since: None });
+            let ours = |body| if is_head { ResponseBody::whole(Bytes::new()) } else { body };
+            let reply =
+                |body| Reply { said: Said::Ours { body: ours(body), reset }, exchange: Some(exchange) };
+            return Ok(failure.into_response().map(reply));
         }
     };
     let mut answer = answer.await;
@@ -248,9 +257,16 @@ pin_project! {
 pin_project! {
     #[project = Saying]
     enum Said<B> {
-        Ours { #[pin] body: ResponseBody },
+        Ours { #[pin] body: ResponseBody, reset: Option<Reset> },
         Theirs { #[pin] body: B },
     }
+}
+
+/// What ends the stream of a malformed request once its 400 is written: RFC 9113 section 8.1.1 asks for an error of the stream, which an
+/// answer may precede.
+struct Reset {
+    watch: Rc<Watch>,
+    since: Option<u64>,
 }
 
 impl<B> Body for Reply<B>
@@ -266,21 +282,27 @@ where
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.project().said.project() {
-            Saying::Ours { body } => body.poll_frame(cx).map_err(Into::into),
+            Saying::Ours { body, reset } => match (body.poll_frame(cx), reset) {
+                (Poll::Ready(None), Some(reset)) => {
+                    let error = || Some(Err(h2::Error::from(h2::Reason::PROTOCOL_ERROR).into()));
+                    reset.watch.poll_flushed(&mut reset.since, cx).map(|()| error())
+                }
+                (frame, _) => frame.map_err(Into::into),
+            },
             Saying::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.said {
-            Said::Ours { body } => body.is_end_stream(),
+            Said::Ours { body, reset } => reset.is_none() && body.is_end_stream(),
             Said::Theirs { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.said {
-            Said::Ours { body } => body.size_hint(),
+            Said::Ours { body, .. } => body.size_hint(),
             Said::Theirs { body } => body.size_hint(),
         }
     }

@@ -1,7 +1,7 @@
 //! A request as hyper hands it over -> one that means the same to every reader (RFC 9113 sections 8.2 and 8.3), or a refusal.
 //!
 //! Knows what h2 lets through: white space around values, targets that are none, an authority unlike Host, several Content-Lengths.
-//! Does not know who may come in or where the request goes. What is wrong is answered 400 (RFC 9113 section 8.1.1 leaves the choice).
+//! Does not know who may come in or where the request goes. What is wrong is answered 400 (RFC 9113 section 8.2.1).
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
@@ -19,18 +19,26 @@ use crate::{
     },
 };
 
+/// A request that goes no further.
+pub(super) struct Refused {
+    pub(super) failure: Failure,
+    /// It is an error of its stream (RFC 9113 section 8.1.1), and not only too much or unwanted.
+    pub(super) malformed: bool,
+}
+
 /// The request with exactly one Host, which is its `:authority` where it has one, and one Cookie at most.
 ///
 /// # Errors
 /// It is malformed, or has too many fields.
-pub(super) fn checked<B>(mut request: Request<B>, limits: &Limits) -> Result<Request<B>, Failure> {
+pub(super) fn checked<B>(mut request: Request<B>, limits: &Limits) -> Result<Request<B>, Refused> {
     let (fields, most) = (request.headers(), limits.head_fields);
     if fields.len() > most {
         let detail = format!("the request has more than {most} fields (head_fields in [limits])");
-        return Err(Failure::new(Kind::HeadTooLarge, detail));
+        return Err(Refused { failure: Failure::new(Kind::HeadTooLarge, detail), malformed: false });
     }
     if limits.refuse_underscores && fields.keys().any(|name| name.as_str().contains('_')) {
-        return Err(malformed("a field's name has an underscore (refuse_underscores in [limits])"));
+        let detail = "a field's name has an underscore (underscores in [limits])";
+        return Err(Refused { failure: Failure::new(Kind::Malformed, detail), malformed: false });
     }
     if !fields.iter().all(|(name, value)| is_sound(name, value)) {
         return Err(malformed("a field's name is no token, or its value begins or ends with white space"));
@@ -47,8 +55,8 @@ pub(super) fn checked<B>(mut request: Request<B>, limits: &Limits) -> Result<Req
     Ok(request)
 }
 
-fn malformed(detail: &'static str) -> Failure {
-    Failure::new(Kind::Malformed, detail)
+fn malformed(detail: &'static str) -> Refused {
+    Refused { failure: Failure::new(Kind::Malformed, detail), malformed: true }
 }
 
 fn is_repeated(fields: &HeaderMap, name: &HeaderName) -> bool {
@@ -56,7 +64,7 @@ fn is_repeated(fields: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 /// `:path` is in origin form, or `*` to OPTIONS; a plain CONNECT has none (RFC 9113 sections 8.3.1 and 8.5).
-fn target<B>(request: &Request<B>) -> Result<(), Failure> {
+fn target<B>(request: &Request<B>) -> Result<(), Refused> {
     let uri = request.uri();
     if *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
         let port = uri.authority().and_then(|authority| host_and_port(authority.as_str().as_bytes())?.1);
@@ -75,7 +83,7 @@ fn is_absent(path: &PathAndQuery) -> bool {
     path.as_str() == "/" && *path != PathAndQuery::from_static("/")
 }
 
-fn host<B>(request: &Request<B>) -> Result<HeaderValue, Failure> {
+fn host<B>(request: &Request<B>) -> Result<HeaderValue, Refused> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     if more.is_some() {
@@ -112,7 +120,7 @@ fn is_same(uri: &Uri, authority: &str, host: &[u8]) -> bool {
 }
 
 /// RFC 9113 section 8.2.3: the crumbs of a Cookie are one field outside of HTTP/2.
-fn join_cookies(fields: &mut HeaderMap) -> Result<(), Failure> {
+fn join_cookies(fields: &mut HeaderMap) -> Result<(), Refused> {
     if !is_repeated(fields, &COOKIE) {
         return Ok(());
     }

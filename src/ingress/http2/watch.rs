@@ -5,6 +5,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::{Rc, Weak},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -22,6 +23,9 @@ pub(super) struct Watch {
     /// The requests whose bodies may still be read though they are answered.
     uploads: RefCell<Vec<Weak<()>>>,
     changed: Notify,
+    /// How often all that was to be written was.
+    flushes: Cell<u64>,
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Watch {
@@ -34,6 +38,8 @@ impl Watch {
             head_since: Cell::new(Some(now)),
             uploads: RefCell::default(),
             changed: Notify::new(),
+            flushes: Cell::new(0),
+            waiting: RefCell::default(),
         })
     }
 
@@ -56,6 +62,21 @@ impl Watch {
         uploads.retain(|upload| upload.strong_count() > 0);
         uploads.push(Rc::downgrade(&upload));
         upload
+    }
+
+    /// Notes that all that was to be written is.
+    pub(super) fn flushed(&self) {
+        self.flushes.set(self.flushes.get() + 1);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready once what there was to be written when `since` was first asked for is written, as far as the application takes it.
+    pub(super) fn poll_flushed(&self, since: &mut Option<u64>, cx: &Context<'_>) -> Poll<()> {
+        if *since.get_or_insert(self.flushes.get()) != self.flushes.get() {
+            return Poll::Ready(());
+        }
+        self.waiting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
     }
 
     fn is_idle(&self) -> bool {
@@ -106,6 +127,10 @@ impl Exchange {
         watch.streams.set(watch.streams.get() + 1);
         watch.changed.notify_waiters();
         Self(watch)
+    }
+
+    pub(super) fn watch(&self) -> Rc<Watch> {
+        Rc::clone(&self.0)
     }
 }
 

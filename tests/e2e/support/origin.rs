@@ -25,6 +25,11 @@ type Seen = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Origin {
     pub async fn start() -> Self {
+        Self::answering("ok").await
+    }
+
+    /// The same with other content.
+    pub async fn answering(content: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Seen::default());
         let mut tasks = JoinSet::new();
@@ -33,7 +38,7 @@ impl Origin {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(Watched::new(stream, counted.clone()), kept.clone()));
+                connections.spawn(serve(Watched::new(stream, counted.clone()), content, kept.clone()));
             }
         });
         Self { address, seen, tally, _tasks: tasks }
@@ -66,7 +71,7 @@ impl Drop for Origin {
     }
 }
 
-async fn serve(mut stream: Watched<TcpStream>, seen: Seen) {
+async fn serve(mut stream: Watched<TcpStream>, content: &str, seen: Seen) {
     let number = {
         let mut seen = seen.lock().unwrap();
         seen.push(Vec::new());
@@ -81,8 +86,8 @@ async fn serve(mut stream: Watched<TcpStream>, seen: Seen) {
         }
         while let Some(length) = whole(&unread) {
             unread.drain(..length);
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-            if stream.write_all(answer).await.is_err() {
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{content}", content.len());
+            if stream.write_all(answer.as_bytes()).await.is_err() {
                 return;
             }
         }
