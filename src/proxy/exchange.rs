@@ -236,7 +236,10 @@ impl Asked<'_> {
     fn keep_at_most(&self) -> usize {
         let settings = self.route.settings();
         let can_be_rejected = self.route.has_token() && !settings.token_invalid.is_empty();
-        if can_be_rejected || is_idempotent(&self.app.method) { settings.replay_limit } else { 0 }
+        // An upstream that speaks HTTP/2 may refuse to begin with anything.
+        let can_come_back =
+            can_be_rejected || is_idempotent(&self.app.method) || self.route.client().speaks_http2();
+        if can_come_back { settings.replay_limit } else { 0 }
     }
 }
 

@@ -195,7 +195,7 @@ impl Failure {
     pub fn unanswered(error: &SendError) -> Self {
         let kind = match error {
             SendError::Connect(error) => return Self::unreachable(error),
-            SendError::Cut(_) => Kind::Cut,
+            SendError::Cut(_) | SendError::NotBegun(_) => Kind::Cut,
             SendError::Body(_) => Kind::Malformed,
             SendError::NotHttp(_) | SendError::TooManyInterim => Kind::NotHttp,
             SendError::NoExtendedConnect => Kind::NotImplemented,

@@ -122,6 +122,16 @@ impl Replay {
         }))
     }
 
+    /// The whole body once more, after a first sending that is over; where it is still being sent to us, its rest is read first, for
+    /// so long at most.
+    pub(super) async fn whole(&self, patience: Duration) -> Option<RequestBody> {
+        if self.again().is_none() && self.is_kept() {
+            // What goes wrong is kept as the body's fault.
+            let _late = tokio::time::timeout(patience, self.read_to_end()).await;
+        }
+        self.again()
+    }
+
     /// Takes the reading over from the first sending, which is thereby given up, and reads on to the end or to the
     /// limit. [`Replay::again`] says whether it is all there.
     ///

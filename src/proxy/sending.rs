@@ -1,7 +1,7 @@
 //! One sending of a request: how long its answer is waited for, and what a broken connection means.
 //!
-//! Knows patience, whose fault a failed sending is, and that after a connection error only an idempotent request whose
-//! body is wholly held goes out again, once. Does not know tokens or rejections.
+//! Knows patience, whose fault a failed sending is, and what goes out again, once, if its body is wholly held: after a connection error
+//! an idempotent request, and any that the upstream says it has not begun with. Does not know tokens or rejections.
 
 use std::time::Duration;
 
@@ -30,12 +30,15 @@ pub(super) async fn send<'route>(
 ) -> Result<Response<Streamed>, Failure> {
     let settings = route.settings();
     let mut outcome = once(settings, outgoing().send(body, replay.interim()), replay).await;
-    if matches!(outcome, Err(Unanswered::Error(SendError::Cut(_))))
-        && is_idempotent(method)
-        && let Some(body) = replay.again()
-    {
-        // RFC 9110 section 9.2.2: sending it twice means the same as sending it once. Where one kept connection has ended, the
-        // others may have too.
+    let again = match &outcome {
+        // RFC 9113 section 8.7: nobody has acted on it.
+        Err(Unanswered::Error(SendError::NotBegun(_))) => replay.whole(settings.response_timeout).await,
+        // RFC 9110 section 9.2.2: sending it twice means the same as sending it once.
+        Err(Unanswered::Error(SendError::Cut(_))) if is_idempotent(method) => replay.again(),
+        _ => None,
+    };
+    if let Some(body) = again {
+        // Where one kept connection has ended, the others may have too.
         outcome = once(settings, outgoing().send_afresh(body, replay.interim()), replay).await;
     }
     outcome.map_err(|unanswered| unanswered.told(settings, replay))

@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 pub use super::answer::AnswerBody;
 use super::{
-    ConnectError, Connection, Endpoint,
+    ConnectError, Connection, Endpoint, Protocol,
     http1::{self, Exchange, Sending},
     pool::{Line, Pool, Shared},
     socket::Socket,
@@ -62,6 +62,9 @@ pub enum SendError {
     Connect(ConnectError),
     /// The connection ended before an answer; the request may have been received.
     Cut(Cause),
+    /// The upstream has said that it did not begin with the request: a stream refused, or above what its GOAWAY names (RFC 9113 section
+    /// 8.7). It can be sent again, whatever it is.
+    NotBegun(Cause),
     /// The request's own body failed.
     Body(Cause),
     /// What came back is no HTTP answer, or one whose end cannot be told.
@@ -150,6 +153,11 @@ where
         })
     }
 
+    /// Whether it speaks HTTP/2, as far as is known.
+    pub fn speaks_http2(&self) -> bool {
+        self.spoke_http2.get() || self.endpoint.protocol() == Protocol::Http2
+    }
+
     pub(super) fn extended_connect(&self) -> ExtendedConnect {
         self.extended_connect.borrow().clone()
     }
@@ -199,8 +207,10 @@ where
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        self.pool.share(Shared::new(sender.clone()));
-        Ok(Line::Shared(sender))
+        let shared = Shared::new(sender);
+        let line = shared.line();
+        self.pool.share(shared);
+        Ok(line)
     }
 
     async fn carry(
@@ -217,8 +227,21 @@ where
             (Line::Own(connection), Outgoing::Encoded(sending)) => {
                 self.carry_http1(connection, sending, interim).await
             }
-            (Line::Shared(sender), Outgoing::Whole(request)) => self.carry_http2(sender, request).await,
-            (Line::Shared(_), Outgoing::Encoded(_)) => {
+            (Line::Shared(sender, born), Outgoing::Whole(request)) => {
+                let carried = self.carry_http2(sender, request).await;
+                // A stream may be refused for itself alone; a connection that is told to end takes no other.
+                let ends = match &carried {
+                    Err(Unanswered::Failed(SendError::NotBegun(cause))) => {
+                        cause.downcast_ref().and_then(of_h2).is_some_and(h2::Error::is_go_away)
+                    }
+                    outcome => matches!(outcome, Err(Unanswered::NotSent(..))),
+                };
+                if ends {
+                    self.pool.retire(born);
+                }
+                carried
+            }
+            (Line::Shared(..), Outgoing::Encoded(_)) => {
                 let changed = "the upstream speaks another version of HTTP than a moment ago";
                 Err(Unanswered::Failed(SendError::Cut(changed.into())))
             }
@@ -303,12 +326,26 @@ impl<B> From<TrySendError<Request<B>>> for Unanswered<B> {
         let error = failed.into_error();
         match request {
             Some(request) => Self::NotSent(Box::new(Outgoing::Whole(request)), error.into()),
+            None if is_not_begun(&error) => Self::Failed(SendError::NotBegun(error.into())),
             None if error.is_user() => Self::Failed(SendError::Body(error.into())),
             None if error.is_parse_too_large() => Self::Failed(SendError::HeadTooLarge),
             None if error.is_parse() => Self::Failed(SendError::NotHttp(error.to_string())),
             None => Self::Failed(SendError::Cut(error.into())),
         }
     }
+}
+
+/// RFC 9113 section 8.7. h2 gives the GOAWAY for an error to those streams alone that it does not name; the others end as the connection
+/// does.
+fn is_not_begun(error: &hyper::Error) -> bool {
+    of_h2(error).is_some_and(|error| {
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (refused || error.is_go_away())
+    })
+}
+
+fn of_h2(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// A request as HTTP/1.1 writes it, into `out`.
@@ -372,6 +409,7 @@ impl fmt::Display for SendError {
         match self {
             Self::Connect(error) => write!(f, "{error}"),
             Self::Cut(error) => write!(f, "the connection ended before an answer: {error}"),
+            Self::NotBegun(error) => write!(f, "the upstream has refused to begin with the request: {error}"),
             Self::Body(_) => f.write_str("the request's body failed"),
             Self::NotHttp(problem) => write!(f, "no valid HTTP answer: {problem}"),
             Self::HeadTooLarge => {
@@ -389,7 +427,7 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Cut(error) | Self::Body(error) => Some(&**error),
+            Self::Cut(error) | Self::NotBegun(error) | Self::Body(error) => Some(&**error),
             _ => None,
         }
     }

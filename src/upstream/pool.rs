@@ -41,8 +41,8 @@ struct Idle {
 pub(super) enum Line<B> {
     /// HTTP/1.1: ours alone until the answer has ended.
     Own(Box<Connection>),
-    /// HTTP/2: one stream among others.
-    Shared(http2::SendRequest<B>),
+    /// HTTP/2: one stream among others, and when their connection was opened, which tells it from others.
+    Shared(http2::SendRequest<B>, Instant),
 }
 
 /// The HTTP/2 connection that requests share.
@@ -56,6 +56,10 @@ impl<B> Shared<B> {
     pub(super) fn new(sender: http2::SendRequest<B>) -> Self {
         let now = Instant::now();
         Self { sender, born: now, used: now }
+    }
+
+    pub(super) fn line(&self) -> Line<B> {
+        Line::Shared(self.sender.clone(), self.born)
     }
 }
 
@@ -112,11 +116,19 @@ impl<B: 'static> Pool<B> {
         let now = Instant::now();
         if !held.sender.is_closed() && now < held.born + self.limits.greatest_age {
             held.used = now;
-            return Some(Line::Shared(held.sender.clone()));
+            return Some(held.line());
         }
         // What it still carries ends in peace: streams keep their connection open.
         *shared = None;
         None
+    }
+
+    /// The connection that was opened then takes no more requests, if it is still the one that they share.
+    pub(super) fn retire(&self, born: Instant) {
+        let mut shared = self.shared.borrow_mut();
+        if shared.as_ref().is_some_and(|held| held.born == born) {
+            *shared = None;
+        }
     }
 
     /// Makes `shared` the connection that requests share from now on.
