@@ -82,6 +82,7 @@ where
             drop(permit);
         });
     };
+    let mut resting = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -91,6 +92,9 @@ where
         match accepted {
             Ok(accepted) if !admits(&accepted) => {}
             Ok(accepted) => {
+                if std::mem::take(&mut resting) {
+                    tracing::info!("connections are accepted again");
+                }
                 // Only now: a listener to which nobody comes must not sit on a permit that another one needs.
                 let permit = tokio::select! {
                     permit = permits.clone().acquire_owned() => permit.ok(),
@@ -101,7 +105,9 @@ where
             // That connection was gone before it was taken.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection for now");
+                if !std::mem::replace(&mut resting, true) {
+                    tracing::warn!(%error, "cannot accept a connection for now");
+                }
                 tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
             }
         }

@@ -18,4 +18,4 @@ pub mod target;
 pub use content::{BodyError, Content, Incoming, Interim, SendsInterim, Source, Takeover};
 pub use executor::LocalExecutor;
 pub use splice::{End, Spliced, splice};
-pub use stream::Stream;
+pub use stream::{Ending, Stream};

@@ -9,10 +9,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::{client, server};
@@ -36,6 +37,15 @@ pub enum Stream {
     Memory(tokio::io::DuplexStream),
 }
 
+/// How much of a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The peer has said that it sends no more.
+    Said,
+    /// Nobody is there any more.
+    Gone,
+}
+
 impl Stream {
     /// This stream with `octets` in front of what is still to be read.
     pub fn rewound(self, octets: Bytes) -> Self {
@@ -49,6 +59,17 @@ impl Stream {
             Self::Rewound(octets, stream) => (octets, *stream),
             other => (Bytes::new(), other),
         }
+    }
+
+    /// Whether the peer has ended its side, or the connection, as far as the system says without reading.
+    pub fn end(&self) -> Option<Ending> {
+        let ready = |interest| match self {
+            Self::Unix(stream) => stream.ready(interest).now_or_never(),
+            _ => self.tcp()?.ready(interest).now_or_never(),
+        };
+        let is_gone = ready(Interest::WRITABLE)?.is_ok_and(|ready| ready.is_write_closed());
+        let has_ended = || ready(Interest::READABLE)?.ok().filter(|ready| ready.is_read_closed());
+        if is_gone { Some(Ending::Gone) } else { has_ended().map(|_| Ending::Said) }
     }
 
     /// The TCP connection at the bottom, where there is one.

@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 
 use super::{outbox::Outbox, patience::Phase};
 use crate::wire::{
-    BodyError, SendsInterim, Source, Stream, chunked,
+    BodyError, Ending, SendsInterim, Source, Stream, chunked,
     head::{self, Framing},
 };
 
@@ -207,6 +207,11 @@ impl Line {
         self.outbox.poll_empty(stream, &mut self.moved, cx)
     }
 
+    /// What the system knows of the connection's end without reading.
+    pub(super) fn end(&self) -> Option<Ending> {
+        self.stream.as_ref()?.end()
+    }
+
     pub(super) fn stream(&mut self) -> Option<&mut Stream> {
         self.stream.as_mut()
     }
@@ -335,7 +340,10 @@ impl Held {
 
 impl Source for Held {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.line.borrow_mut().poll_content(self.request, cx)
+        let mut line = self.line.borrow_mut();
+        let frame = ready!(line.poll_content(self.request, cx));
+        line.moved += 1;
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,7 +8,7 @@ use std::{cell::RefCell, time::Duration};
 use tokio::time::Instant;
 
 use super::line::Line;
-use crate::ingress::connection::Limits;
+use crate::{ingress::connection::Limits, wire::Ending};
 
 /// How long an answer may stand still after the application said that it sends no more: most are gone then.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
@@ -32,12 +32,12 @@ pub(super) enum Phase {
 
 impl Line {
     /// How long the connection may stand as it does; `None` where that is nobody's limit here.
-    fn patience(&self, limits: &Limits) -> Option<Duration> {
+    fn patience(&self, limits: &Limits, end: Option<Ending>) -> Option<Duration> {
         match self.phase {
             Phase::Idle => Some(limits.idle_timeout),
             Phase::Head | Phase::Discarding => Some(limits.head_timeout),
             Phase::Busy if !self.outbox.is_empty() => Some(limits.body_timeout),
-            Phase::Busy if self.has_ended() => Some(AFTER_THE_END),
+            Phase::Busy if self.has_ended() || end == Some(Ending::Said) => Some(AFTER_THE_END),
             // The answer has ended, and its sender may never read on.
             Phase::Upload => Some(limits.body_timeout),
             Phase::Busy | Phase::TakenOver => None,
@@ -55,7 +55,12 @@ pub(super) async fn overstayed(line: &RefCell<Line>, limits: &Limits) {
         let now = Instant::now();
         let (moved, patience) = {
             let line = line.borrow();
-            (line.moved, line.patience(limits))
+            // While content is unread nobody reads, who would notice the end.
+            let end = if line.phase == Phase::Busy && !line.is_whole() { line.end() } else { None };
+            if end == Some(Ending::Gone) {
+                return;
+            }
+            (line.moved, line.patience(limits, end))
         };
         if moved != seen.0 {
             seen = (moved, now);

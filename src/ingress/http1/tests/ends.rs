@@ -60,6 +60,32 @@ fn a_stream_of_events_ends_with_a_reset_although_nothing_is_written() {
 }
 
 #[test]
+fn r111_a_reset_is_noticed_also_where_nobody_reads_the_content() {
+    local(async {
+        let (begun, dropped) = <(Rc<Notify>, Rc<Notify>)>::default();
+        let told = (begun.clone(), dropped.clone());
+        // Looks are half as far apart as the shortest limit.
+        let limits = Limits { body_timeout: Duration::from_millis(100), ..LIMITS };
+        let mut stream = tcp_within(limits, move |unread| {
+            let (begun, dropped) = told.clone();
+            async move {
+                let _dropped = TellsItsEnd(dropped);
+                let _unread = unread;
+                begun.notify_one();
+                std::future::pending().await
+            }
+        })
+        .await;
+        let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nnot all of it";
+        stream.write_all(half.as_bytes()).await.unwrap();
+        begun.notified().await;
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+        dropped.notified().await;
+    });
+}
+
+#[test]
 fn r078_the_last_answer_is_not_lost_to_what_the_application_still_sends() {
     local(async {
         let mut stream = tcp(echo).await;

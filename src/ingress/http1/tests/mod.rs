@@ -105,10 +105,17 @@ fn serving<F: Future<Output = Response<Any>> + 'static>(
 async fn tcp<F: Future<Output = Response<Any>> + 'static>(
     service: impl Fn(Request<Incoming>) -> F + 'static,
 ) -> TcpStream {
+    tcp_within(LIMITS, service).await
+}
+
+async fn tcp_within<F: Future<Output = Response<Any>> + 'static>(
+    limits: Limits,
+    service: impl Fn(Request<Incoming>) -> F + 'static,
+) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (theirs, _) = listener.accept().await.unwrap();
-    spawn_local(async move { serve(Stream::Tcp(theirs), &LIMITS, service, CancellationToken::new()).await });
+    spawn_local(async move { serve(Stream::Tcp(theirs), &limits, service, CancellationToken::new()).await });
     ours
 }
 
