@@ -21,6 +21,7 @@ pub(super) fn run(loaded: Loaded) -> Result<(), Exit> {
         LogFormat::Json => Look::Json,
     };
     logs::start(loaded.config.log.level, look);
+    take_all_descriptors();
     ask::runtime()?.block_on(async {
         let no_signals = |error| Exit::unavailable(format!("cannot listen for signals: {error}"));
         let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
@@ -55,6 +56,16 @@ pub(super) fn leave_no_core(by_limit: bool) {
     // A core that is piped to a program, as systemd's is, does not heed the limit.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// As many descriptors as this process may have: each connection takes one, most exchanges two, and the limit that a process begins with
+/// is for programs that use `select`.
+fn take_all_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Raising it this far needs no right; should a sandbox forbid the call, there are fewer.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// A panic says where it was and not what it held: its message may quote what was being worked on.

@@ -116,10 +116,21 @@ impl Process {
 
     /// The same where it is known who listens where, for a log that cannot be read for that.
     pub fn run_on(configuration: &Path, env: &[(&str, &str)], known: Vec<(String, SocketAddr)>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
-            .arg("run")
-            .arg("-c")
-            .arg(configuration)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bearward"));
+        command.arg("run").arg("-c").arg(configuration);
+        Self::spawn(command, env, known)
+    }
+
+    /// The same with so many descriptors at most.
+    pub fn run_with_descriptors(configuration: &Path, most: u32) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -n {most} && exec \"$0\" run -c \"$1\"")]);
+        command.arg(env!("CARGO_BIN_EXE_bearward")).arg(configuration);
+        Self::spawn(command, &[], Vec::new())
+    }
+
+    fn spawn(mut command: Command, env: &[(&str, &str)], known: Vec<(String, SocketAddr)>) -> Self {
+        let mut child = command
             .env_clear()
             .envs(env.iter().copied())
             .stdin(Stdio::null())
