@@ -1,6 +1,7 @@
-"""A gRPC server, without generated code: messages are octets. Says its port on stdout and ends with stdin.
+"""A gRPC server, without generated code: messages are octets. Says its ports on stdout and ends with stdin.
 
-Its token is its only argument; whoever shows another is UNAUTHENTICATED.
+Its first argument is its token; whoever shows another is UNAUTHENTICATED. The others are the files of a certificate and its key,
+for the second port.
 """
 
 import sys
@@ -84,7 +85,9 @@ HANDLERS = {
 
 server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 16 << 20)])
 server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Orders", HANDLERS)])
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+with open(sys.argv[2], "rb") as certificate, open(sys.argv[3], "rb") as key:
+    credentials = grpc.ssl_server_credentials([(key.read(), certificate.read())])
+print(server.add_insecure_port("127.0.0.1:0"), server.add_secure_port("127.0.0.1:0", credentials), flush=True)
 server.start()
 sys.stdin.read()
 server.stop(0)

@@ -3,10 +3,11 @@
 //! What is done is one list for all (`steps`), who
 //! goes where is one table (`table`).
 
+mod browser;
 pub mod program;
 mod steps;
 mod table;
-mod world;
+pub mod world;
 
 use std::{collections::HashMap, panic::AssertUnwindSafe};
 

@@ -102,7 +102,7 @@ impl World {
             plan["ca"] = self.file("ca.pem").to_str().into();
         }
         if matches!(way, Way::Absolute | Way::PlainTunnel | Way::Tunnel) {
-            plan["proxy"] = format!("http://{}", self.address("proxy")).into();
+            plan["proxy"] = self.proxy().into();
             plan["tunnel"] = (way != Way::Absolute).into();
             plan["ca"] = self.file("local-ca.pem").to_str().into();
         }
@@ -159,22 +159,37 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// Where the forward proxy is.
+    pub fn proxy(&self) -> String {
+        format!("http://{}", self.address("proxy"))
+    }
+
+    /// What URLs of the API begin with on this way.
+    pub fn api(&self, way: Way) -> String {
+        self.base(way, Upstream::Api)
+    }
+
+    /// How many requests for the API itself have reached it.
+    pub async fn seen(&self) -> u64 {
+        self.origin.ask("counts", json!({})).await["seen"].as_u64().expect("a number")
+    }
+
     /// How many requests reached the API without a token that lives.
     pub async fn bare(&self) -> u64 {
         self.origin.ask("counts", json!({})).await["bare"].as_u64().expect("a number")
     }
 }
 
-/// The local CA of the forward proxy.
-fn local_ca(folder: &tempfile::TempDir) {
+/// The local CA of the forward proxy, in `local-ca.pem` and `local-ca.key`.
+pub fn local_ca(folder: &tempfile::TempDir) {
     let file = |name: &str| folder.path().join(name);
     let files = Files { certificate: file("local-ca.pem"), key: file("local-ca.key") };
     let hosts = Hosts::only(["localhost"]).unwrap();
     Authority::make(&files, &hosts, Overwrite::Never, &Clock::system()).unwrap();
 }
 
-/// A CA in `ca.pem`, and a certificate of it for `localhost` with its key.
-fn identity(folder: &tempfile::TempDir) -> (String, String) {
+/// A CA in `ca.pem`, and a certificate of it for `localhost` with its key (`certificate.pem`, `key.pem`).
+pub fn identity(folder: &tempfile::TempDir) -> (String, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "A CA of nobody's system");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
