@@ -9,7 +9,10 @@ mod steps;
 mod table;
 pub mod world;
 
-use std::{collections::HashMap, panic::AssertUnwindSafe};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    panic::AssertUnwindSafe,
+};
 
 use serde_json::Value;
 
@@ -29,8 +32,8 @@ async fn sees_no_difference(client: &Client) {
     let (mut directly, mut differences) = (HashMap::new(), Vec::new());
     for (way, version) in client.ways {
         let past = beside(*way, version);
-        if !directly.contains_key(&past) {
-            directly.insert(past, run(client, &world, past.0, past.1, &comparable).await);
+        if let Entry::Vacant(first) = directly.entry(past) {
+            first.insert(run(client, &world, past.0, past.1, &comparable).await);
         }
         let bare = world.bare().await;
         let proxied = run(client, &world, *way, version, &steps).await;
