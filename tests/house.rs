@@ -1,6 +1,6 @@
 //! The arrows of the house: which module may know which. A new arrow is a decision, made here.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, ffi::OsStr, fs, path::Path};
 
 /// Who may know whom, besides `secret`, `clock` and `telemetry`, which all may know.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -59,6 +59,34 @@ fn no_module_knows_what_it_should_not() {
     );
 }
 
+/// A file that no `mod` names is not compiled, and its tests hold nothing.
+#[test]
+fn every_file_is_part_of_the_build() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut orphans = Vec::new();
+    for folder in ["src", "tests"] {
+        each_rust_file(&root.join(folder), &mut |file| {
+            let (stem, folder) = (file.file_stem().expect("a name"), file.parent().expect("a folder"));
+            let is_root = stem == "main" || stem == "lib" || folder == root.join("tests");
+            let (name, folder) = match folder.parent() {
+                Some(outer) if stem == "mod" => (folder.file_name().expect("a name"), outer),
+                _ => (stem, folder),
+            };
+            let line = format!("mod {};", name.to_string_lossy());
+            let beside = ["mod.rs", "lib.rs", "main.rs"].map(|parent| folder.join(parent));
+            let mut parents = beside.into_iter().chain([folder.with_extension("rs")]);
+            let named = parents.any(|parent| {
+                let text = fs::read_to_string(parent).unwrap_or_default();
+                text.lines().any(|said| said.trim().trim_start_matches("pub ").ends_with(&line))
+            });
+            if !is_root && !named {
+                orphans.push(file.display().to_string());
+            }
+        });
+    }
+    assert!(orphans.is_empty(), "no `mod` names:\n{}", orphans.join("\n"));
+}
+
 #[test]
 fn an_unwanted_arrow_would_be_seen() {
     let text =
@@ -102,15 +130,22 @@ fn first_name(path: &str) -> Option<String> {
 }
 
 fn each_file(path: &Path, each: &mut impl FnMut(&Path, &str)) {
-    // What tests know is no arrow of the house.
-    if path.file_stem().is_some_and(|name| name == "tests" || name == "testing") {
-        return;
-    }
+    each_rust_file(path, &mut |file| {
+        // What tests know is no arrow of the house.
+        let is_test = |name: &OsStr| name == "tests" || name == "tests.rs" || name == "testing.rs";
+        let below = file.strip_prefix(path.parent().expect("a folder")).expect("it is below");
+        if !below.iter().any(is_test) {
+            each(file, &fs::read_to_string(file).expect("a file can be read"));
+        }
+    });
+}
+
+fn each_rust_file(path: &Path, each: &mut impl FnMut(&Path)) {
     if path.is_dir() {
         for entry in fs::read_dir(path).expect("a folder can be read") {
-            each_file(&entry.expect("an entry can be read").path(), each);
+            each_rust_file(&entry.expect("an entry can be read").path(), each);
         }
     } else if path.extension().is_some_and(|extension| extension == "rs") {
-        each(path, &fs::read_to_string(path).expect("a file can be read"));
+        each(path);
     }
 }
