@@ -75,6 +75,12 @@ async fn serve(mut stream: TcpStream, number: usize, first: First, seen: Seen) {
         let mut is_first = false;
         match kind {
             SETTINGS if flags & ACK == 0 => {
+                let push = payload.chunks(6).find(|entry| entry.starts_with(&[0, 2]));
+                assert_eq!(
+                    push,
+                    Some(&[0, 2, 0, 0, 0, 0][..]),
+                    "r105: nothing is pushed to whom nobody asked"
+                );
                 frames.send(SETTINGS, ACK, 0, &[]).await;
             }
             HEADERS => {
