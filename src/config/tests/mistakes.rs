@@ -53,6 +53,7 @@ mistakes! {
     a_duration_that_is_none: but("token  =", "response_timeout = \"soon\"\ntoken  ="),
     r146_an_outer_proxy_of_another_kind: but("token  =", "proxy = \"socks5://user:canary@proxy:1080\"\ntoken  ="),
     an_outer_proxy_that_is_no_url: but("client_id ", "proxy = \"enw ironment\"\nclient_id "),
+    an_outer_proxy_that_is_a_mistyped_none: but("client_id ", "proxy = \"nonne\"\nclient_id "),
     a_size_that_is_none: but("token  =", "replay_limit = \"64 pages\"\ntoken  ="),
     a_size_out_of_range: and("[limits]\nhead_size = \"1KiB\"\n"),
     a_mask_in_front_of_the_mark_moves_no_column: and("tls = { password = \"abc\", serter_name = \"x\" }\n"),

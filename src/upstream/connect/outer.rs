@@ -76,7 +76,12 @@ impl Outer {
             clippy::disallowed_methods,
             reason = "the proxy's password is read from its URL, and sent to it alone"
         )]
-        let matcher = Matcher::builder().all(url.expose()).build();
+        let written = url.expose();
+        // A bare word would be a host: a mistyped "none" is not to lead there.
+        if !written.contains("://") {
+            return Err("this is no URL: one begins with http://");
+        }
+        let matcher = Matcher::builder().all(written).build();
         let outer = Self::Through(Arc::new(matcher));
         let anywhere = http::Uri::from_static("https://origin.example/");
         let origin = Origin::of(&anywhere)?;
