@@ -1,6 +1,6 @@
 //! `listen`: who may come in, and that no two ways in share an address.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use http::{Uri, uri::Authority};
 
@@ -20,7 +20,20 @@ use crate::{
 pub(super) fn own(reader: &mut Reader<'_>, file: &Table, name: &str) -> Option<Listener> {
     let table = file.table(name)?;
     if !table.has("listen") {
-        missing(reader, table, "listen", "add for example listen = \"127.0.0.1:8080\"");
+        // `exec` opens one of its own, wherever this would be.
+        if name == "proxy" && reader.proxy_is_added {
+            let allow_origins = origins(reader, table)?;
+            let address = Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+            let (allow_hosts, allow_users) = (Vec::new(), Users::default());
+            return Some(Listener { address, allow_hosts, allow_origins, tls: None, allow_users });
+        }
+        let port = match name {
+            "admin" => 9901,
+            "proxy" => 3128,
+            "transparent" => 15001,
+            _ => 8080,
+        };
+        missing(reader, table, "listen", &format!("add for example listen = \"127.0.0.1:{port}\""));
     }
     listener(reader, table, GUARDS)
 }

@@ -205,8 +205,9 @@ fn ways_in(reader: &mut Reader<'_>, file: &Table, table: &Table) {
         && !reader.proxy_is_added
     {
         let problem = Problem::error(format!("no way in reaches [{}]", table.name));
-        let fix =
-            format!("add listen = \"127.0.0.1:8101\", or path = \"/{name}\" and a [gateway], or a [proxy]");
+        let fix = format!(
+            "add listen = \"127.0.0.1:8101\", or path = \"/{name}\" and a [gateway], or a [proxy]; only `bearward exec` needs none"
+        );
         reader.report(problem.fix(fix), table.at.clone(), "");
     }
 }
