@@ -6,7 +6,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use rustls::ServerConfig;
 use tokio::{io::AsyncReadExt, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -16,12 +16,17 @@ use super::{
     connection::{self, LAST_CALL, Limits},
     http2,
     listen::Accepted,
-    tls,
+    tls::{self, Begun},
 };
-use crate::wire::{Content, Incoming, Stream};
+use crate::{
+    proxy::{Failure, Kind},
+    wire::{Content, Incoming, Stream},
+};
 
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a TLS connection begins with (RFC 8446 section 5.1).
+pub(super) const HANDSHAKE: u8 = 22;
 /// Room for the first octets: most heads of HTTP/1.1 fit.
 const FIRST: usize = 1 << 10;
 
@@ -54,13 +59,29 @@ pub async fn serve<S, F, B>(
     let mut caller = Caller { ends, ..Caller::default() };
     let begun = match tls {
         None => chosen(stream, limits, &drain).await,
-        Some(config) => tls::accept(stream, config, limits, &drain).await.map(|(stream, name, spoken)| {
-            caller.tls = Some(name);
-            (stream, spoken)
-        }),
+        Some(config) => match tls::accept(stream, config, limits, &drain).await {
+            Some(Begun::Tls(stream, name, spoken)) => {
+                caller.tls = Some(name);
+                Some((stream, spoken))
+            }
+            Some(Begun::Plain(stream)) => return refuse_plain(stream, limits, drain).await,
+            None => None,
+        },
     };
     let Some((stream, spoken)) = begun else { return };
     serve_stream(stream, spoken, Rc::new(caller), limits, service, drain).await;
+}
+
+/// Says in plain words what a listener with TLS is, to whom does not speak it.
+async fn refuse_plain(stream: Stream, limits: &Limits, drain: CancellationToken) {
+    let answer = async |_request: Request<Incoming>| {
+        let refused =
+            Failure::new(Kind::Malformed, "this listener speaks TLS: it has to be asked with https://");
+        let mut answer = refused.into_response();
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
+    };
+    connection::serve_stream(stream, limits, answer, drain).await;
 }
 
 /// Serves a stream on which this is spoken, until it ends.
@@ -105,6 +126,11 @@ pub async fn chosen(
         }
         if read == first.len() {
             deadline = Instant::now() + limits.head_timeout;
+        }
+        if read == first.len() && first[0] == HANDSHAKE {
+            tracing::info!(
+                "TLS was spoken on a listener without listen_tls: it has to be asked with http://, also where it is a proxy"
+            );
         }
         match spoken(&first) {
             None if read > 0 => {}

@@ -5,6 +5,7 @@
 
 use std::{fmt, io, sync::Arc};
 
+use bytes::BytesMut;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -12,6 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::WebPkiClientVerifier,
 };
+use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +23,9 @@ use super::{
     protocol::{Spoken, drained},
 };
 use crate::wire::Stream;
+
+/// Room for the first octets of a connection: most ClientHellos fit.
+const FIRST: usize = 2 << 10;
 
 /// A certificate chain and its key.
 pub type Identity = Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
@@ -149,36 +154,60 @@ impl ServerCertVerifier for Exactly {
     }
 }
 
-/// The stream inside, the name that was asked for, and what is spoken; `None` where it did not come to that.
+/// How a connection to a listener with TLS begins.
+pub(super) enum Begun {
+    /// With TLS: the stream inside, the name that was asked for, and what is spoken.
+    Tls(Stream, ServerName, Spoken),
+    /// With something else, most likely HTTP.
+    Plain(Stream),
+}
+
+/// What there is once TLS stands; `None` where it did not come to that.
 pub(super) async fn accept(
     stream: Stream,
     config: Arc<ServerConfig>,
     limits: &Limits,
     drain: &CancellationToken,
-) -> Option<(Stream, ServerName, Spoken)> {
-    let stream = tokio::select! {
+) -> Option<Begun> {
+    tokio::select! {
         biased;
-        accepted = TlsAcceptor::from(config).accept(stream) => match accepted {
-            Ok(stream) => stream,
+        begun = begin(stream, config) => match begun {
+            Ok(begun) => Some(begun),
             Err(problem) => {
                 tell(&problem);
-                return None;
+                None
             }
         },
-        () = tokio::time::sleep(limits.head_timeout) => return None,
-        () = drained(drain) => return None,
-    };
+        () = tokio::time::sleep(limits.head_timeout) => None,
+        () = drained(drain) => None,
+    }
+}
+
+async fn begin(mut stream: Stream, config: Arc<ServerConfig>) -> io::Result<Begun> {
+    let mut first = BytesMut::with_capacity(FIRST);
+    if stream.read_buf(&mut first).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let looks_like_http = first[0].is_ascii_alphabetic();
+    let stream = stream.rewound(first.freeze());
+    if looks_like_http {
+        tracing::info!(
+            "HTTP without TLS was spoken on a listener with listen_tls: it has to be asked with https://"
+        );
+        return Ok(Begun::Plain(stream));
+    }
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
     let session = stream.get_ref().1;
     let name = session.server_name().map(|name| name.to_ascii_lowercase().into());
     let spoken = if session.alpn_protocol() == Some(b"h2") { Spoken::Http2 } else { Spoken::Http1 };
-    Some((Stream::Accepted(Box::new(stream)), ServerName(name), spoken))
+    Ok(Begun::Tls(Stream::Accepted(Box::new(stream)), ServerName(name), spoken))
 }
 
 /// The application sees that the connection is closed; only the log can say why.
 fn tell(problem: &io::Error) {
     let cause = problem.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     if let Some(rustls::Error::InvalidMessage(_)) = cause {
-        tracing::info!(%problem, "no TLS was spoken on a listener with listen_tls: it has to be asked with https://");
+        tracing::info!(%problem, "no TLS was spoken on a listener with listen_tls");
     } else {
         tracing::debug!(%problem, "a TLS handshake of an application failed");
     }

@@ -155,18 +155,42 @@ async fn r023_a_page_is_at_home_on_a_tls_listener_as_an_https_one_alone() {
 }
 
 #[tokio::test]
-async fn plain_http_on_a_tls_listener_is_closed_and_the_log_says_why() {
+async fn plain_http_on_a_tls_listener_is_told_what_it_is_and_so_is_the_log() {
     let stage = Stage::new("").await;
     let address = stage.bearward.address("api").await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(raw::get("/x", "localhost", "").as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    ended.expect("it is closed").unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("with https://"), "{answer}");
+    until("the log says it", || stage.bearward.log().contains("has to be asked with https://")).await;
+    assert_eq!(stage.origin.text(), "");
+}
+
+#[tokio::test]
+async fn what_is_neither_tls_nor_http_on_a_tls_listener_is_closed() {
+    let stage = Stage::new("").await;
+    let mut stream = TcpStream::connect(stage.bearward.address("api").await).await.unwrap();
+    stream.write_all(b"\x05\x01\x00\x05\x01\x00").await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     // Either end is one; what stands there is TLS's alert at most.
     let _how = ended.expect("it is closed");
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
-    until("the log says it", || stage.bearward.log().contains("has to be asked with https://")).await;
-    assert_eq!(stage.origin.text(), "");
+    until("the log says it", || stage.bearward.log().contains("no TLS was spoken")).await;
+}
+
+#[tokio::test]
+async fn tls_on_a_listener_without_it_is_said_in_the_log() {
+    let origin = Origin::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bearward.toml"), origin.configuration()).unwrap();
+    let bearward = Process::run(&folder.path().join("bearward.toml"));
+    let refused = connect(bearward.address("api").await, &Ca::new(), &[], None).await;
+    assert!(refused.is_err());
+    until("the log says it", || bearward.log().contains("has to be asked with http://")).await;
 }
 
 #[tokio::test]
