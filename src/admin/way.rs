@@ -47,14 +47,11 @@ impl Way {
                 )
             }
         };
-        // Writing to a String cannot fail.
         if let Some(host) = host {
+            // Writing to a String cannot fail.
             let _ = write!(curl, " -H {}", quoted(&format!("Host: {host}")));
         }
-        if let Some(field) = subject {
-            let _ = write!(curl, " -H {}", quoted(&format!("{field}: SUBJECT")));
-        }
-        Self { address, host: host.map(str::to_owned), curl }
+        Self { address, host: host.map(str::to_owned), curl: naming(curl, subject) }
     }
 
     /// The way over a forward proxy `at` some address to an upstream's own `url`, with this field that names a subject.
@@ -67,30 +64,51 @@ impl Way {
         subject: Option<&str>,
     ) -> Self {
         let scheme = if tls { "https" } else { "http" };
-        let (address, proxy) = match at {
+        let whole = quoted(&format!("{url}/"));
+        let (address, asked) = match at {
             At::Tcp(listens) => {
                 let address = format!("{scheme}://{}", reachable(listens));
-                (address.clone(), format!("-x {}", quoted(&address)))
+                let asked = format!("-x {}{} {whole}", quoted(&address), trusting(certificate, url));
+                (address, asked)
             }
+            // With a socket curl uses no proxy: it is told what to write instead (RFC 9112 section 3.2.2), which HTTP/2 has not.
             At::Unix(socket) => {
                 let socket = socket.to_string_lossy();
-                (
-                    format!("unix:{socket}"),
-                    format!("--unix-socket {} -x {scheme}://localhost", quoted(&socket)),
-                )
+                let version = if tls { " --http1.1" } else { "" };
+                let asked = format!(
+                    "--unix-socket {}{version} --request-target {whole} {scheme}://localhost/",
+                    quoted(&socket)
+                );
+                (format!("unix:{socket}"), asked)
             }
         };
-        let trust = match certificate.filter(|_| url.starts_with("https:")) {
-            Some(certificate) => format!(" --cacert {}", quoted(&certificate.to_string_lossy())),
-            None => String::new(),
-        };
-        let mut curl = format!("curl -i {proxy}{trust} {}", quoted(&format!("{url}/")));
-        if let Some(field) = subject {
-            // Writing to a String cannot fail.
-            let _ = write!(curl, " -H {}", quoted(&format!("{field}: SUBJECT")));
-        }
+        let curl = naming(format!("curl -i {asked}"), subject);
         Self { address: format!("{url} through {address}"), host: None, curl }
     }
+
+    /// The way of connections to an upstream's own `url` that are redirected to a listener `at` some address.
+    pub fn redirected(at: SocketAddr, url: &str, certificate: Option<&Path>, subject: Option<&str>) -> Self {
+        let asked = quoted(&format!("{url}/"));
+        let curl = naming(format!("curl -i{} {asked}", trusting(certificate, url)), subject);
+        Self { address: format!("{url} redirected to {at}"), host: None, curl }
+    }
+}
+
+/// What has to be trusted for `url`, as curl is told.
+fn trusting(certificate: Option<&Path>, url: &str) -> String {
+    match certificate.filter(|_| url.starts_with("https:")) {
+        Some(certificate) => format!(" --cacert {}", quoted(&certificate.to_string_lossy())),
+        None => String::new(),
+    }
+}
+
+/// The same command with the field that names a subject.
+fn naming(mut curl: String, subject: Option<&str>) -> String {
+    if let Some(field) = subject {
+        // Writing to a String cannot fail.
+        let _ = write!(curl, " -H {}", quoted(&format!("{field}: SUBJECT")));
+    }
+    curl
 }
 
 /// Every address of this machine is no address to use: the one of this machine alone is.
@@ -156,10 +174,20 @@ mod tests {
             way.curl,
             "curl -i -x http://127.0.0.1:3128 --cacert '/a b/ca.pem' https://api.example/v2/"
         );
-        let way =
-            Way::forward(At::Unix(Path::new("/run/b.sock")), false, "http://api.local", ca, Some("x-c"));
-        let curl =
-            "curl -i --unix-socket /run/b.sock -x http://localhost http://api.local/ -H 'x-c: SUBJECT'";
+        let socket = At::Unix(Path::new("/run/b.sock"));
+        let way = Way::forward(socket, false, "http://api.local", ca, Some("x-c"));
+        let curl = "curl -i --unix-socket /run/b.sock --request-target http://api.local/ http://localhost/ -H 'x-c: SUBJECT'";
         assert_eq!(way.curl, curl);
+        let way = Way::forward(socket, true, "https://api.example", ca, None);
+        let curl = "curl -i --unix-socket /run/b.sock --http1.1 --request-target https://api.example/ https://localhost/";
+        assert_eq!(way.curl, curl);
+    }
+
+    #[test]
+    fn what_is_redirected_is_asked_as_if_nobody_were_there() {
+        let at = ([127, 0, 0, 1], 15001).into();
+        let way = Way::redirected(at, "https://api.example/v2", Some(Path::new("/ca.pem")), Some("x-c"));
+        assert_eq!(way.address, "https://api.example/v2 redirected to 127.0.0.1:15001");
+        assert_eq!(way.curl, "curl -i --cacert /ca.pem https://api.example/v2/ -H 'x-c: SUBJECT'");
     }
 }

@@ -209,25 +209,29 @@ impl Plan {
             let account = token.grant.login().and_then(|_| account(name));
             Some(SeenToken { name: name.clone(), eager: token.policy.eager, supply, account })
         });
-        let certificate = config.proxy.as_ref().and_then(|proxy| proxy.certificate.as_deref());
+        let certificate = |way: &'static str| {
+            let way = if way == PROXY { &config.proxy } else { &config.transparent };
+            way.as_ref().and_then(|way| way.certificate.as_deref())
+        };
         let upstreams = self.upstreams.iter().map(|(name, upstream)| SeenUpstream {
             name: name.clone(),
             url: format!("{}{}", upstream.config.origin, upstream.config.base),
             token: upstream.config.token.clone(),
-            ways: ways(name, upstream, &self.doors, addresses, certificate),
+            ways: ways(name, upstream, &self.doors, addresses, &certificate),
             metrics: upstream.metrics.clone(),
         });
         Seen { tokens: tokens.collect(), upstreams: upstreams.collect() }
     }
 }
 
-/// The ways into an upstream: its own port, its path on the gateway or its Host there, the forward proxy.
-fn ways(
+/// The ways into an upstream: its own port, its path on the gateway or its Host there, the forward proxy, redirection.
+/// `certificate`: of the local CA of one of the latter two.
+fn ways<'c>(
     name: &str,
     upstream: &PlannedUpstream,
     doors: &[PlannedDoor],
     addresses: &BTreeMap<String, Listen>,
-    certificate: Option<&Path>,
+    certificate: &impl Fn(&'static str) -> Option<&'c Path>,
 ) -> Vec<Way> {
     let subject = match upstream.supply.as_deref() {
         Some(Supply::PerSubject(subjects)) => Some(subjects.header().as_str()),
@@ -240,9 +244,14 @@ fn ways(
     let gateway =
         gateway.map(|address| Way::new(at(address), tls(GATEWAY), path.unwrap_or_default(), host, subject));
     let url = format!("{}{}", upstream.config.origin, upstream.config.base);
-    let proxy =
-        addresses.get(PROXY).map(|address| Way::forward(at(address), tls(PROXY), &url, certificate, subject));
-    own.into_iter().chain(gateway).chain(proxy).collect()
+    let proxy = addresses
+        .get(PROXY)
+        .map(|address| Way::forward(at(address), tls(PROXY), &url, certificate(PROXY), subject));
+    let redirected = addresses.get(TRANSPARENT).and_then(|address| match address {
+        Listen::Tcp(address) => Some(Way::redirected(*address, &url, certificate(TRANSPARENT), subject)),
+        Listen::Unix(_) => None,
+    });
+    own.into_iter().chain(gateway).chain(proxy).chain(redirected).collect()
 }
 
 fn at(address: &Listen) -> At<'_> {

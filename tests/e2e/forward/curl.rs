@@ -46,3 +46,21 @@ async fn curl_is_told_why_a_host_is_refused() {
     let said = curl(&world, &["http://other.localhost/"]).await.unwrap();
     assert!(said.contains("no upstream is configured for http://other.localhost"), "{said}");
 }
+
+#[tokio::test]
+async fn curl_asks_a_forward_proxy_on_a_unix_socket_as_the_page_tells_it_to() {
+    let world = World::with("").await;
+    let socket = world.folder.path().join("proxy.sock").display().to_string();
+    let text = std::fs::read_to_string(&world.file).unwrap();
+    let file = world.folder.path().join("second.toml");
+    std::fs::write(&file, text.replacen("127.0.0.1:0", &format!("unix:{socket}"), 1)).unwrap();
+    let loaded = bearward::config::Config::load(Some(&file)).unwrap_or_else(|why| panic!("{why}"));
+    let _second = bearward::app::App::start(loaded).unwrap_or_else(|error| panic!("{error}"));
+    for url in [format!("http://{}/orders", world.plain()), format!("https://{}/orders", world.api())] {
+        let asked = ["--unix-socket", &socket, "--request-target", &url, "http://localhost/"];
+        let said = curl(&world, &asked).await.unwrap();
+        let echo: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
+        assert_eq!(echo["target"], "/orders", "{url}");
+        assert_eq!(fields(&echo, "authorization"), [format!("Bearer {TOKEN}")], "{url}");
+    }
+}
