@@ -6,7 +6,7 @@
 use std::{panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, Version, header};
 use hyper::ext::Protocol;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     forward::Forward,
 };
 use crate::{
-    proxy::{Entry, Failure, Kind, ResponseBody, Worker, exchange, room},
+    proxy::{Complaints, Entry, Failure, Kind, ResponseBody, Worker, exchange, room},
     wire::Incoming,
 };
 
@@ -25,6 +25,7 @@ use crate::{
 pub struct Door {
     behind: Behind,
     worker: Worker,
+    complaints: Complaints,
 }
 
 #[derive(Debug)]
@@ -48,17 +49,21 @@ pub(super) enum Way {
 impl Door {
     /// A door with `entry` behind it.
     pub fn new(admission: Arc<Admission>, entry: Entry, worker: Worker) -> Self {
-        Self { behind: Behind::Server(admission, entry), worker }
+        Self::of(Behind::Server(admission, entry), worker)
     }
 
     /// The door of the forward proxy.
     pub fn forward(forward: Forward, worker: Worker) -> Self {
-        Self { behind: Behind::Forward(Box::new(forward)), worker }
+        Self::of(Behind::Forward(Box::new(forward)), worker)
     }
 
     /// The door for redirected connections.
     pub fn redirected(forward: Forward, worker: Worker) -> Self {
-        Self { behind: Behind::Redirected(Box::new(forward)), worker }
+        Self::of(Behind::Redirected(Box::new(forward)), worker)
+    }
+
+    fn of(behind: Behind, worker: Worker) -> Self {
+        Self { behind, worker, complaints: Complaints::default() }
     }
 
     /// Whether it is one for redirected connections.
@@ -96,9 +101,7 @@ impl Door {
                 let tunnel =
                     *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none();
                 if !tunnel && let Err(refusal) = admission.admit(request.uri(), request.headers(), local) {
-                    let refused = refuse(refusal);
-                    refused.log();
-                    return self.worker.refused(&request, refused);
+                    return self.refused(&request, refused_by_server(refusal, &request));
                 }
                 exchange(entry, &self.worker, request).await
             }
@@ -109,10 +112,7 @@ impl Door {
                         self.worker.tunnelled(&request, &answer);
                         *answer
                     }
-                    Err(refused) => {
-                        refused.log();
-                        self.worker.refused(&request, refused)
-                    }
+                    Err(refused) => self.refused(&request, refused),
                 }
             }
         }
@@ -124,6 +124,16 @@ impl Door {
     /// All are taken.
     pub(super) fn place(&self) -> Result<room::Place, Failure> {
         self.worker.place()
+    }
+
+    /// Tells the operator, but not each time.
+    pub(super) fn complain(&self, why: &Failure) {
+        self.complaints.tell(why);
+    }
+
+    fn refused(&self, request: &Request<Incoming>, why: Failure) -> Response<ResponseBody> {
+        self.complain(&why);
+        self.worker.refused(request, why)
     }
 
     /// The forward proxy behind it, where there is one.
@@ -141,6 +151,17 @@ fn forwarded(entry: &Entry, mut answer: Response<ResponseBody>) -> Response<Resp
         answer.headers_mut().append(header::VIA, route.via(received).clone());
     }
     answer
+}
+
+/// What [`refuse`] says; who asks a server as one asks a forward proxy (RFC 9112 section 3.2.2) is told what it is.
+fn refused_by_server(refusal: Refusal, request: &Request<Incoming>) -> Failure {
+    let absolute = request.version() < Version::HTTP_2 && request.uri().authority().is_some();
+    if absolute && refusal == Refusal::UnknownHost {
+        let detail = "this port is no forward proxy, and the target names another host: use its address as the base URL, or name that \
+                      of [proxy] in HTTP_PROXY";
+        return Failure::new(Kind::UnknownHost, detail);
+    }
+    refuse(refusal)
 }
 
 /// What an application that may not come in is told.

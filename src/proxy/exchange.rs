@@ -271,7 +271,7 @@ fn find<'entry>(
     app: &request::Parts,
     body: &Incoming,
 ) -> Result<(&'entry Rc<Route>, PathAndQuery, Option<Upgrade>), Failure> {
-    refuse(app)?;
+    refuse(app, entry)?;
     let (route, target) = entry.find(app)?;
     let upgrade =
         Upgrade::asked(app, !body.is_end_stream(), route).map_err(|why| why.at(&route.settings().name))?;
@@ -279,10 +279,20 @@ fn find<'entry>(
 }
 
 /// What this version does not do is refused aloud rather than sent on as something else.
-fn refuse(app: &request::Parts) -> Result<(), Failure> {
+fn refuse(app: &request::Parts, entry: &Entry) -> Result<(), Failure> {
     let no_tunnel = app.method == Method::CONNECT && !upgrade::is_extended_connect(app);
-    if no_tunnel || app.method == Method::TRACE {
-        return Err(Failure::new(Kind::NotImplemented, format!("{} is not supported", app.method)));
+    if no_tunnel {
+        let detail = match entry {
+            Entry::Forward(_) => "no tunnel is opened inside another",
+            _ => {
+                "CONNECT is for forward proxies, and this port is none: use its address as the base URL, or name that of [proxy] \
+                 in HTTPS_PROXY"
+            }
+        };
+        return Err(Failure::new(Kind::NotImplemented, detail));
+    }
+    if app.method == Method::TRACE {
+        return Err(Failure::new(Kind::NotImplemented, "TRACE would show the token to whoever asks"));
     }
     // RFC 9110 section 10.1.1: in 1.0 it is ignored.
     if app.headers.contains_key(header::EXPECT)

@@ -45,7 +45,7 @@ pub enum Kind {
     HeadTooLarge,
     /// A panic, caught.
     Panic,
-    /// CONNECT, TRACE or an upgrade.
+    /// CONNECT to what is no forward proxy, TRACE, or an upgrade that cannot pass.
     NotImplemented,
     /// A version of HTTP that is not spoken here.
     Version,
@@ -240,7 +240,13 @@ impl Failure {
         &self.detail
     }
 
-    /// Tells the operator: what the application did wrong in passing, everything else as a warning.
+    /// Whether it is the application's fault only as long as nobody configures what it asks for.
+    pub(super) fn is_unconfigured(&self) -> bool {
+        matches!(self.kind, Kind::Unlisted | Kind::ProhibitedAddress)
+    }
+
+    /// Tells the operator: what the application did wrong in passing; as a warning everything else, and what is refused because
+    /// nobody configured it.
     pub fn log(&self) {
         self.log_with(0);
     }
@@ -252,7 +258,9 @@ impl Failure {
         let told = self.kind.told();
         let (status, detail) = (told.status.as_u16(), &*self.detail);
         match told.fault {
-            Fault::Application => tracing::debug!(upstream, token, status, detail, unsaid, "{}", told.title),
+            Fault::Application if !self.is_unconfigured() => {
+                tracing::debug!(upstream, token, status, detail, unsaid, "{}", told.title)
+            }
             _ => tracing::warn!(upstream, token, status, detail, unsaid, "{}", told.title),
         }
     }

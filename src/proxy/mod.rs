@@ -4,7 +4,7 @@
 //! files, or how a request reached us.
 
 pub mod body;
-mod complaints;
+pub mod complaints;
 pub mod exchange;
 pub mod failure;
 mod fields;
@@ -21,6 +21,7 @@ mod upgrade;
 pub mod via;
 
 pub use body::ResponseBody;
+pub use complaints::Complaints;
 pub use exchange::{Worker, exchange};
 pub use failure::{Failure, Kind};
 pub use kept::Budget;

@@ -99,7 +99,7 @@ impl Origins {
     /// It is refused, or its path could mean another upstream than the one it seems to name.
     pub fn find(&self, origin: &Origin, path: &str) -> Result<Found<'_>, Failure> {
         let Some(site) = self.configured(origin).and_then(|own| self.sites.get(own)) else {
-            let others = self.others.as_ref().ok_or_else(|| unlisted(origin))?;
+            let others = self.others.as_ref().ok_or_else(|| self.unlisted(origin))?;
             return others.route(origin).map(Found::Other);
         };
         let has_bases = site.0.iter().any(|place| !place.route.base().is_empty());
@@ -115,24 +115,32 @@ impl Origins {
             _ => Err(uncovered(origin, site)),
         }
     }
-}
 
-/// What is said of a destination that is none of the upstreams'.
-pub fn unlisted(origin: &Origin) -> Failure {
-    Failure::new(
-        Kind::Unlisted,
-        format!(
-            "no upstream is configured for {origin}: add one with this `url`, or set unmatched = \"tunnel\" in [proxy] to let \
-             everything else pass without a token"
-        ),
-    )
+    /// What is said of a destination that is none of the upstreams': `http` in place of `https`, or another port, is seen so.
+    pub fn unlisted(&self, origin: &Origin) -> Failure {
+        let mut alike: Vec<_> =
+            self.sites.keys().filter(|own| own.host() == origin.host()).map(Origin::to_string).collect();
+        alike.sort_unstable();
+        let instead = match alike.is_empty() {
+            true => String::new(),
+            false => format!(", but for {}: ask for that", alike.join(" and ")),
+        };
+        let or = if alike.is_empty() { ":" } else { ", or" };
+        Failure::new(
+            Kind::Unlisted,
+            format!(
+                "no upstream is configured for {origin}{instead}{or} add one with this `url`, or set unmatched = \"tunnel\" to \
+                 let everything else pass without a token"
+            ),
+        )
+    }
 }
 
 fn uncovered(origin: &Origin, site: &Site) -> Failure {
     let urls: Vec<_> = site.0.iter().map(|place| format!("{origin}{}", place.route.base())).collect();
     let detail = format!(
-        "what is configured of {origin} is {}: add an upstream with this path in its `url`, or set unmatched = \"tunnel\" in \
-         [proxy] to let the others pass without a token",
+        "what is configured of {origin} is {}: add an upstream with this path in its `url`, or set unmatched = \"tunnel\" to let \
+         the others pass without a token",
         urls.join(" and ")
     );
     Failure::new(Kind::Unlisted, detail)

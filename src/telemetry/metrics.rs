@@ -158,7 +158,7 @@ impl UpstreamMetrics {
         self.replays.fetch_add(1, Relaxed);
     }
 
-    /// A tunnel (a WebSocket, another upgrade) is open from now on.
+    /// A tunnel (a WebSocket, another upgrade, one to what is no upstream) is open from now on.
     pub fn tunnel(&self) -> OpenTunnel<'_> {
         self.tunnels.fetch_add(1, Relaxed);
         OpenTunnel(&self.tunnels)
@@ -294,7 +294,7 @@ impl Collector for Families {
         let mut family = describe(
             &mut encoder,
             "bearward_tunnels",
-            "WebSockets and other upgrades that are open now.",
+            "WebSockets, other upgrades and tunnels to what is no upstream that are open now.",
             MetricType::Gauge,
         )?;
         for (name, metrics) in &upstreams {

@@ -375,6 +375,19 @@ async fn other_hosts_are_reached_through_the_outer_proxy_that_the_environment_na
 }
 
 #[tokio::test]
+async fn r012_a_private_address_is_refused_aloud_and_reached_where_a_proxy_that_listens_nowhere_allows_it() {
+    let world = World::new().await;
+    let other = served(&Ca::new(), "other.localhost", &["http/1.1"], answer).await;
+    let script = format!("curl -sSk https://other.localhost:{}/inside", other.address.port());
+    let refused = world.exec(&script).await;
+    assert!(!refused.status.success());
+    let said = err(&refused);
+    assert!(said.contains("the address 127.0.0.1") && said.contains("allow_addresses"), "{said}");
+    world.configure("[proxy]\nunmatched = \"tunnel\"\nallow_addresses = [\"127.0.0.1\"]\n");
+    assert_eq!(out(&world.exec(&script).await), "GET /inside \n");
+}
+
+#[tokio::test]
 async fn r147_a_ca_that_may_not_speak_for_an_upstream_is_said() {
     let world = World::new().await;
     out(&world.exec("true").await);

@@ -47,14 +47,14 @@ enum Refused {
     NoLeaf(String),
     /// The application does not trust the certificate that it was shown.
     Untrusted,
-    /// Nobody configured it, and everything else is refused.
-    Unlisted,
+    /// It is for no upstream, and everything else is refused, or this cannot be reached, or may not be.
+    Elsewhere(Box<Failure>),
     /// It is bearward's own, redirected to itself.
     Ourselves,
     /// Neither TLS nor HTTP, where it must be one of them.
     NotHttp,
-    /// The destination cannot be reached, or may not be.
-    Unreachable(String),
+    /// What is behind the listener is no forward proxy any more.
+    Replaced,
     /// The application ended the connection, or was silent for too long.
     Gone(io::Error),
 }
@@ -89,7 +89,7 @@ pub async fn intercept_or_tunnel(
     };
     let decided = match decided {
         Ok(decided) => decided,
-        Err((refused, stream)) => return refuse(&refused, &destination, stream).await,
+        Err((refused, stream)) => return refuse(&refused, &destination, stream, &entrance).await,
     };
     match decided {
         Decided::Serve(stream, tls, origin) => {
@@ -125,7 +125,7 @@ async fn decide(stream: Stream, destination: &Destination, caller: &Caller, entr
         return Err((Refused::Ourselves, Some(stream)));
     }
     let door = entrance.door();
-    let Some(forward) = door.forwards() else { return Err((Refused::Unlisted, Some(stream))) };
+    let Some(forward) = door.forwards() else { return Err((Refused::Replaced, Some(stream))) };
     match opening {
         Opening::Tls(sni) => {
             let Some(origin) = destination.with_name(sni.as_deref()) else {
@@ -221,27 +221,22 @@ fn is_distrust(error: &io::Error) -> bool {
 
 /// On to where it was meant to go: by its name, or to the very address.
 async fn tunnelled(stream: Stream, destination: &Destination, origin: &Origin, door: &Door) -> Decision {
-    let Some((forward, others)) =
-        door.forwards().and_then(|forward| Some((forward, forward.origins.others()?)))
-    else {
-        return Err((Refused::Unlisted, Some(stream)));
-    };
+    let Some(forward) = door.forwards() else { return Err((Refused::Replaced, Some(stream))) };
     let reached = async {
+        let others = forward.others(origin)?;
         let there = match destination {
             Destination::Named(origin) => origin.clone(),
             Destination::Redirected(address) => of(*address),
         };
         let place = door.place()?;
         // Nobody said whom the connection came through.
-        Ok::<_, Failure>((others.dial(&there, &HeaderMap::new(), Version::HTTP_11).await?, place))
+        let there = others.dial(&there, &HeaderMap::new(), Version::HTTP_11).await?;
+        let (name, idle) = (origin.authority(), forward.tunnel_idle);
+        Ok((Tunnel { there, name, idle, metrics: others.metrics().clone() }, place))
     };
     match reached.await {
-        Ok((there, place)) => {
-            let (name, idle) = (origin.authority(), forward.tunnel_idle);
-            let tunnel = Tunnel { there, name, idle, metrics: others.metrics().clone() };
-            Ok(Decided::Tunnel(stream, tunnel, place))
-        }
-        Err(failure) => Err((Refused::Unreachable(failure.detail().to_owned()), Some(stream))),
+        Ok((tunnel, place)) => Ok(Decided::Tunnel(stream, tunnel, place)),
+        Err(failure) => Err((Refused::Elsewhere(failure.into()), Some(stream))),
     }
 }
 
@@ -262,14 +257,14 @@ async fn serve(stream: Stream, spoken: Option<Spoken>, caller: Rc<Caller>, entra
 }
 
 /// Ends a connection to which no answer of HTTP can be given; TLS has words of its own for some of it.
-async fn refuse(why: &Refused, destination: &Destination, stream: Option<Stream>) {
+async fn refuse(why: &Refused, destination: &Destination, stream: Option<Stream>, entrance: &Entrance) {
     let destination = match destination {
         Destination::Named(origin) => origin.authority(),
         Destination::Redirected(address) => address.to_string(),
     };
     let alert = match why {
         Refused::OtherName => Some(UNRECOGNIZED_NAME),
-        Refused::NoLeaf(_) | Refused::Unlisted | Refused::Unreachable(_) => Some(ACCESS_DENIED),
+        Refused::NoLeaf(_) | Refused::Elsewhere(_) | Refused::Replaced => Some(ACCESS_DENIED),
         Refused::Ourselves | Refused::NotHttp | Refused::Untrusted | Refused::Gone(_) => None,
     };
     match why {
@@ -282,17 +277,13 @@ async fn refuse(why: &Refused, destination: &Destination, stream: Option<Stream>
             "the application does not trust the local CA: let it trust what `bearward ca show` prints, or start it with \
              `bearward exec`"
         ),
-        Refused::Unlisted => {
-            tracing::debug!(destination, "no upstream is configured for it: the connection is closed")
-        }
+        Refused::Elsewhere(failure) => entrance.door().complain(failure),
+        Refused::Replaced => tracing::debug!(destination, "the listener has become another way in"),
         Refused::Ourselves => tracing::warn!(
             destination,
             "bearward's own connections are redirected to itself: the rules have to leave those of its user alone"
         ),
         Refused::NotHttp => tracing::debug!(destination, "neither TLS nor HTTP in a tunnel to an upstream"),
-        Refused::Unreachable(problem) => {
-            tracing::debug!(destination, problem, "a connection cannot be tunnelled")
-        }
         Refused::Gone(error) => {
             tracing::debug!(destination, %error, "a tunnel ended before its first request")
         }

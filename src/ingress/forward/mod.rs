@@ -23,10 +23,7 @@ use super::{
 };
 use crate::{
     ca::Authority,
-    proxy::{
-        Entry, Failure, Found, Kind, Origins, ResponseBody, Worker,
-        origins::{Others, unlisted},
-    },
+    proxy::{Entry, Failure, Found, Kind, Origins, ResponseBody, Worker, origins::Others},
     upstream::Origin,
     wire::Incoming,
 };
@@ -110,7 +107,7 @@ impl Forward {
     /// # Errors
     /// That is refused.
     fn others(&self, origin: &Origin) -> Result<&Others, Failure> {
-        self.origins.others().ok_or_else(|| unlisted(origin))
+        self.origins.others().ok_or_else(|| self.origins.unlisted(origin))
     }
 }
 

@@ -221,7 +221,8 @@ impl fmt::Display for ConnectError {
             Self::Prohibited(address) => write!(
                 f,
                 "the address {address} is one of this machine, a private network or a metadata service, and no upstream is \
-                 configured there: make it one, or name its network in allow_addresses"
+                 configured there: make it one, or let its network pass, for example with allow_addresses = [\"{address}\"] beside \
+                 unmatched = \"tunnel\" in [proxy]"
             ),
             Self::Refused(problem) => {
                 write!(f, "no TCP connection ({problem}): check the URL's port, and firewalls")

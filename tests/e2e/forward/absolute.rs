@@ -55,11 +55,13 @@ async fn r076_an_application_of_1_0_names_no_host_beside_its_target() {
 async fn r003_r012_what_no_upstream_is_configured_for_is_refused_and_not_connected_to() {
     let world = World::with("").await;
     let port = world.other.port();
-    for target in [
-        format!("http://other.localhost:{port}/"),
-        format!("http://plain.localhost:{port}/"),
-        format!("https://plain.localhost:{}/", world.plain.port()),
-        "http://api.example/".to_owned(),
+    let for_plain = format!("but for http://{}: ask for that", world.plain());
+    for (target, hint) in [
+        (format!("http://other.localhost:{port}/"), "other.localhost:"),
+        (format!("http://plain.localhost:{port}/"), &for_plain),
+        (format!("https://{}/", world.plain()), &for_plain),
+        (format!("http://{}/", world.api()), &format!("but for https://{}: ask for that", world.api())),
+        ("http://api.example/".to_owned(), "api.example: add one"),
     ] {
         let answer = world.say(get(&target, "plain.localhost", "Connection: close\r\n")).await;
         let (head, content) = raw::parts(&answer);
@@ -69,7 +71,8 @@ async fn r003_r012_what_no_upstream_is_configured_for_is_refused_and_not_connect
             "{head}"
         );
         let problem: Value = serde_json::from_slice(content).unwrap();
-        assert!(problem["detail"].as_str().unwrap().contains("unmatched = \"tunnel\""), "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("unmatched = \"tunnel\"") && detail.contains(hint), "{hint}: {problem}");
     }
     assert_eq!((world.other.connections(), world.plain.connections()), (0, 0));
 }

@@ -6,7 +6,10 @@ use tokio::{
 };
 
 use super::world::{World, tls};
-use crate::support::{PATIENCE, raw::status};
+use crate::support::{
+    PATIENCE,
+    raw::{self, status},
+};
 
 const TUNNEL: &str = "unmatched = \"tunnel\"\nallow_addresses = [\"127.0.0.0/8\"]";
 
@@ -65,11 +68,15 @@ async fn r009_r012_connect_elsewhere_is_refused_before_anything_is_connected() {
 
 #[tokio::test]
 async fn what_is_unmatched_is_tunnelled_untouched_with_each_end_passed_on_by_itself() {
-    let world = World::with(TUNNEL).await;
+    let world = World::made(TUNNEL, "[admin]\nlisten = \"127.0.0.1:0\"\n").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut here = world.tunnel(&address).await;
     let (mut there, _) = listener.accept().await.unwrap();
+    let admin = world.bearward.address("admin").unwrap();
+    let metrics = raw::exchange(admin, raw::get("/metrics", "localhost", "")).await;
+    let metrics = String::from_utf8_lossy(&metrics);
+    assert!(metrics.contains("bearward_tunnels{upstream=\"(unmatched)\"} 1\n"), "{metrics}");
     let talk = async {
         // The server may speak first, and need not speak HTTP.
         there.write_all(b"\x00220 ready\n").await.unwrap();
