@@ -3,6 +3,15 @@
 //! The reader checks files against this list, the excerpts of problems are masked by it, and the JSON Schema is written
 //! from it. Does not know how the values fit together (`validate`).
 
+mod limits;
+mod listeners;
+
+pub(super) use self::listeners::LISTENER;
+use self::{
+    limits::LIMITS,
+    listeners::{LISTEN_TLS, PROXY, TRANSPARENT},
+};
+
 /// One key of a table.
 pub(super) struct Key {
     pub name: &'static str,
@@ -118,112 +127,6 @@ const LOG: &[Key] = &[
     ),
 ];
 
-/// TLS on a listener, wherever one is.
-const LISTEN_TLS: Key = key(
-    "listen_tls",
-    Kind::Table(&[
-        key("certificate", Kind::File, "PEM: the certificate chain that is shown."),
-        key("key", Kind::File, "PEM: the private key of `certificate`."),
-        key("ca", Kind::File, "PEM: only applications with a certificate of one of these CAs may come in."),
-    ]),
-    "TLS on `listen`: HTTP/2 or HTTP/1.1, as the application chooses (ALPN). The files are read again when they change.",
-);
-
-pub(super) const LISTENER: &[Key] = &[
-    key("listen", Kind::Listen, "ADDRESS:PORT or unix:/path."),
-    LISTEN_TLS,
-    key(
-        "allow_hosts",
-        Kind::Texts,
-        "Further Host names, such as a compose service's; loopback names and the listener's own address always may.",
-    ),
-    key("allow_origins", Kind::Texts, "Browser origins that may use this port; none by default."),
-    key(
-        "allow_users",
-        Kind::Users,
-        "User ids that may connect to a unix: listen besides bearward's own and root; none by default.",
-    ),
-    key(
-        "expose",
-        Kind::Bool,
-        "A listen that is not loopback needs true: whoever reaches the port acts with the tokens. Default: false.",
-    ),
-];
-
-pub(super) const PROXY: &[Key] = &[
-    key("listen", Kind::Listen, "ADDRESS:PORT or unix:/path."),
-    key(
-        "unmatched",
-        Kind::Choice { now: &["deny", "tunnel"], later: &[] },
-        "What becomes of requests that are for no upstream: they are refused, or pass without a token. Default: deny.",
-    ),
-    key(
-        "ca",
-        Kind::Table(CA),
-        "The local CA that signs the certificates shown for https upstreams. Default: the one that `bearward ca init` makes.",
-    ),
-    key(
-        "allow_addresses",
-        Kind::Texts,
-        "Private networks that unmatched destinations may have addresses in, such as 10.0.0.0/8; none by default, loopback included.",
-    ),
-    key(
-        "proxy",
-        Kind::Secret,
-        "The outer proxy on the way to unmatched destinations: \"env\" (the default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), \"none\", or http://user:password@host:port.",
-    ),
-    key(
-        "allow_origins",
-        Kind::Texts,
-        "Browser origins whose pages may ask every upstream through the proxy; besides them only an upstream's own pages may.",
-    ),
-    LISTEN_TLS,
-    key(
-        "allow_users",
-        Kind::Users,
-        "User ids that may connect to a unix: listen besides bearward's own and root; none by default.",
-    ),
-    key(
-        "expose",
-        Kind::Bool,
-        "A listen that is not loopback needs true: whoever reaches the port acts with the tokens. Default: false.",
-    ),
-];
-
-pub(super) const TRANSPARENT: &[Key] = &[
-    key("listen", Kind::Listen, "ADDRESS:PORT, which connections are redirected to."),
-    key(
-        "unmatched",
-        Kind::Choice { now: &["deny", "tunnel"], later: &[] },
-        "What becomes of connections that are for no upstream: they are closed, or pass without a token. Default: deny.",
-    ),
-    key(
-        "ca",
-        Kind::Table(CA),
-        "The local CA that signs the certificates shown for https upstreams. Default: that of [proxy], else the one that `bearward ca init` makes.",
-    ),
-    key(
-        "allow_addresses",
-        Kind::Texts,
-        "Private networks that unmatched destinations may have addresses in, such as 10.0.0.0/8; none by default, loopback included.",
-    ),
-    key(
-        "allow_origins",
-        Kind::Texts,
-        "Browser origins whose pages may ask every upstream; besides them only an upstream's own pages may.",
-    ),
-    key(
-        "expose",
-        Kind::Bool,
-        "A listen that is not loopback needs true: whoever reaches the port acts with the tokens. Default: false.",
-    ),
-];
-
-const CA: &[Key] = &[
-    key("certificate", Kind::File, "PEM: the CA's certificate."),
-    key("key", Kind::File, "PEM: its private key, which nobody else may read."),
-];
-
 pub(super) const STORE: &[Key] = &[
     key(
         "kind",
@@ -241,87 +144,6 @@ pub(super) const STORE: &[Key] = &[
         Kind::File,
         "The file store's folder, 0700, its files 0600. Default: $XDG_STATE_HOME/bearward, else ~/.local/state/bearward.",
     ),
-];
-
-const LIMITS: &[Key] = &[
-    key(
-        "replay_memory",
-        Kind::Size { least: 0 },
-        "Request bodies held for replays, over all requests; beyond it they are streamed. Default: 64MiB.",
-    ),
-    key(
-        "head_size",
-        Kind::Size { least: 8 << 10 },
-        "The largest request head, 8KiB at least. Default: 64KiB.",
-    ),
-    key(
-        "head_fields",
-        Kind::Integer { least: 1, most: 10_000 },
-        "The most fields of a request head. Default: 100.",
-    ),
-    key(
-        "http2_streams",
-        Kind::Integer { least: 1, most: 10_000 },
-        "Requests at once on an application's HTTP/2 connection. Default: 100.",
-    ),
-    key(
-        "http2_resets",
-        Kind::Integer { least: 1, most: 1_000_000 },
-        "Requests that an application may cancel within a second on one HTTP/2 connection; with more the connection ends. Default: 200.",
-    ),
-    key(
-        "http2_control_frames",
-        Kind::Integer { least: 10, most: 1_000_000 },
-        "HTTP/2 frames that carry nothing (PING, SETTINGS, PRIORITY, empty ones …) within a second on one connection; with more it ends. Default: 1000.",
-    ),
-    key(
-        "extended_connect",
-        Kind::Bool,
-        "Offers extended CONNECT (RFC 8441), which carries WebSockets over HTTP/2. Default: false.",
-    ),
-    key(
-        "underscores",
-        Kind::Choice { now: &["pass", "refuse"], later: &[] },
-        "Field names with an underscore, which some programs take for a hyphen: `pass` (default), or `refuse` with 400.",
-    ),
-    key("head_timeout", Kind::Duration, "Until a request head is complete. Default: 30s."),
-    key("idle_timeout", Kind::Duration, "How long an application's kept connection may idle. Default: 5m."),
-    key(
-        "body_timeout",
-        Kind::Duration,
-        "How long a request's body, or an answer's of known length, may stand still. Default: 5m.",
-    ),
-    key(
-        "connections",
-        Kind::Integer { least: 1, most: 10_000_000 },
-        "Open connections of applications, over all listeners. Default: 10000.",
-    ),
-    key(
-        "requests",
-        Kind::Integer { least: 1, most: 10_000_000 },
-        "Requests under way, over all listeners; one more is answered 503. Default: 10000.",
-    ),
-    key(
-        "tunnel_idle_timeout",
-        Kind::Duration,
-        "How long a tunnel (a WebSocket, another upgrade, CONNECT) may be silent. Default: for ever.",
-    ),
-    key(
-        "idle_connections",
-        Kind::Integer { least: 0, most: 1_000_000 },
-        "Idle connections kept per upstream and worker. Default: 64.",
-    ),
-    key(
-        "upstream_idle_timeout",
-        Kind::Duration,
-        "How long an idle connection to an upstream is kept. Default: 50s.",
-    ),
-    key(
-        "upstream_connection_age",
-        Kind::Duration,
-        "How old a connection to an upstream may get. Default: 5m.",
-    ),
-    key("drain_timeout", Kind::Duration, "How long running requests may take at shutdown. Default: 20s."),
 ];
 
 const TLS: &[Key] = &[

@@ -261,45 +261,7 @@ impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clone();
-
-        let mut family = describe(
-            &mut encoder,
-            "bearward_requests",
-            "Answers given to applications, by the upstream and the status.",
-            MetricType::Counter,
-        )?;
-        for (name, metrics) in &upstreams {
-            for (status, count) in metrics.counts() {
-                counter(&mut family, &[("upstream", name), ("code", &status.to_string())], count)?;
-            }
-        }
-        let mut family = describe(
-            &mut encoder,
-            "bearward_request_duration_seconds",
-            "From a request's head to the head of its answer.",
-            MetricType::Histogram,
-        )?;
-        for (name, metrics) in &upstreams {
-            histogram(&mut family, name, metrics)?;
-        }
-        let mut family = describe(
-            &mut encoder,
-            "bearward_retries",
-            "Requests sent a second time with a newer token.",
-            MetricType::Counter,
-        )?;
-        for (name, metrics) in &upstreams {
-            counter(&mut family, &[("upstream", name)], metrics.replays())?;
-        }
-        let mut family = describe(
-            &mut encoder,
-            "bearward_tunnels",
-            "WebSockets, other upgrades and tunnels to what is no upstream that are open now.",
-            MetricType::Gauge,
-        )?;
-        for (name, metrics) in &upstreams {
-            family.encode_family(&[("upstream", name.as_str())])?.encode_gauge(&metrics.tunnels())?;
-        }
+        requests(&mut encoder, &upstreams)?;
         let mut family = describe(
             &mut encoder,
             "bearward_token_requests",
@@ -329,6 +291,52 @@ impl Collector for Families {
             describe(&mut encoder, "bearward_build_info", "The version that runs.", MetricType::Gauge)?;
         family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?.encode_gauge(&1u32)
     }
+}
+
+/// What each upstream has.
+fn requests(
+    encoder: &mut DescriptorEncoder<'_>,
+    upstreams: &BTreeMap<String, Arc<UpstreamMetrics>>,
+) -> fmt::Result {
+    let mut family = describe(
+        encoder,
+        "bearward_requests",
+        "Answers given to applications, by the upstream and the status.",
+        MetricType::Counter,
+    )?;
+    for (name, metrics) in upstreams {
+        for (status, count) in metrics.counts() {
+            counter(&mut family, &[("upstream", name), ("code", &status.to_string())], count)?;
+        }
+    }
+    let mut family = describe(
+        encoder,
+        "bearward_request_duration_seconds",
+        "From a request's head to the head of its answer.",
+        MetricType::Histogram,
+    )?;
+    for (name, metrics) in upstreams {
+        histogram(&mut family, name, metrics)?;
+    }
+    let mut family = describe(
+        encoder,
+        "bearward_retries",
+        "Requests sent a second time with a newer token.",
+        MetricType::Counter,
+    )?;
+    for (name, metrics) in upstreams {
+        counter(&mut family, &[("upstream", name)], metrics.replays())?;
+    }
+    let mut family = describe(
+        encoder,
+        "bearward_tunnels",
+        "WebSockets, other upgrades and tunnels to what is no upstream that are open now.",
+        MetricType::Gauge,
+    )?;
+    for (name, metrics) in upstreams {
+        family.encode_family(&[("upstream", name.as_str())])?.encode_gauge(&metrics.tunnels())?;
+    }
+    Ok(())
 }
 
 /// A gauge called `bearward_login_required` would clash: OpenMetrics names a counter's family without its `_total`.
