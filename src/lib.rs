@@ -17,19 +17,39 @@
 //!                └────────────────────────────────────────────────┘
 //! ```
 //!
+//! # The ways in
+//!
+//! ```text
+//!  own port,     ──► accept ──► protocol ──► door ──► admission ───────────────────► exchange
+//!  gateway
+//!  forward proxy ──► accept ──► protocol ──► door ──► forward ───── an upstream's ─► exchange
+//!                                             ▲          │ CONNECT
+//!                                             │          ▼
+//!  redirected    ──► accept ──► redirected ───┼──► forward::inside ── no upstream's ─► a tunnel
+//!  connection                                 │          │ an upstream's: its TLS is opened (ca)
+//!                                             └──────────┘ each request inside
+//! ```
+//!
+//! However a request comes in, it comes through one door to one exchange.
+//!
 //! # The way of a request
 //!
 //! 1. [`ingress::accept`] takes a connection; [`ingress::protocol`] finds out what it speaks, over TLS where the listener has it
 //!    ([`ingress::tls`]). HTTP/1.1 is read by us (`ingress/http1`, by the grammar of [`wire`]; `docs/design.md` says why), HTTP/2 by
 //!    hyper behind a meter ([`ingress::http2`]), each within its limits ([`ingress::connection`]).
-//! 2. [`ingress::door`] asks [`ingress::admission`] whether it may come in (Host, Origin).
-//!    The forward proxy ([`ingress::forward`]) finds the upstream by the origin that the target names, opens a tunnel's TLS where an
-//!    upstream is meant ([`ca`]), and lets nothing else near a token.
-//! 3. [`proxy::exchange`](mod@proxy::exchange) is the spine: the route ([`proxy::routes`]), the outgoing head
+//! 2. [`ingress::entrance`] knows the [`ingress::door`] of now, which a reload replaces. Behind an upstream's own port and the gateway it asks
+//!    [`ingress::admission`] whether the request may come in (Host, Origin). Behind the forward proxy [`ingress::forward`] finds the
+//!    upstream by the origin that the target names ([`proxy::origins`]), and lets nothing else near a token.
+//! 3. A tunnel to an upstream, and a connection that the system redirected ([`ingress::redirected`]), hold requests of their own:
+//!    `ingress/forward/inside.rs` opens their TLS with a leaf certificate ([`ca`]), and each comes to the same door, bound to the
+//!    origin that the tunnel leads to ([`ingress::caller`]).
+//! 4. [`proxy::exchange`](mod@proxy::exchange) is the spine: the route ([`proxy::routes`]), the outgoing head
 //!    (`proxy/fields.rs`), the token (a read of memory), sending ([`upstream::client`]), and the question whether the
 //!    answer rejects this very token ([`proxy::rejection`]). If so the token is replaced and the request sent once more
-//!    ([`proxy::replay`]); there is no loop.
-//! 4. What cannot be answered by the upstream is answered by [`proxy::failure`], a table.
+//!    ([`proxy::replay`]); there is no loop. Where the upstream agrees to an upgrade, octets pass from then on (`proxy/upgrade.rs`).
+//! 5. [`upstream`] has the connections: kept ones (`upstream/pool.rs`), new ones to the address itself or through an outer proxy
+//!    ([`upstream::connect`]), HTTP/1.1 of our own (`upstream/http1`), HTTP/2 of hyper's.
+//! 6. What cannot be answered by the upstream is answered by [`proxy::failure`], a table.
 //!
 //! # The way of a token
 //!

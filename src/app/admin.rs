@@ -20,7 +20,6 @@ use crate::{
         admission::{self, Admission, Refusal},
         caller::Caller,
         connection::Limits,
-        door::refuse,
         http2,
         listen::{Ends, Unstarted},
         users::Users,
@@ -93,7 +92,7 @@ pub(super) fn serve(
             let local = ends.map(|ends| ends.local);
             match admission.admit(request.uri(), request.headers(), local) {
                 Err(Refusal::ForeignPage) if is_a_link_to_the_page(&request) => {}
-                Err(refusal) => return refuse(refusal).into_response(),
+                Err(refusal) => return Failure::from(refusal).into_response(),
                 Ok(()) => {}
             }
             match whole(request).await {

@@ -26,7 +26,6 @@ use crate::{
     ingress::{
         accept::{Terms, accept_each},
         admission::Admission,
-        caller::Caller,
         connection::Limits,
         door::Door,
         entrance::Entrance,
@@ -232,11 +231,7 @@ async fn served(accepted: Accepted, tls: Option<Arc<ServerConfig>>, within: Rc<E
     if within.door().takes_redirected() {
         return redirected::serve(accepted, within).await;
     }
-    let answering = within.clone();
-    let answer = move |request, caller: Rc<Caller>| {
-        let (door, within) = (answering.door(), answering.clone());
-        async move { door.answer(request, &caller, &within).await }
-    };
+    let answer = |request, caller| within.clone().answer(request, caller);
     protocol::serve(accepted, tls, &within.limits(), answer, within.drain().clone()).await;
 }
 

@@ -10,7 +10,11 @@ use http::{
     uri::Authority,
 };
 
-use crate::{upstream::Origin, wire::target};
+use crate::{
+    proxy::{Failure, Kind},
+    upstream::Origin,
+    wire::target,
+};
 
 /// The rules of one listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +113,25 @@ impl Admission {
             .iter()
             .any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
         if from_elsewhere && !named { Err(Refusal::ForeignPage) } else { Ok(()) }
+    }
+}
+
+/// What an application that may not come in is told.
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::InvalidHost => {
+                Self::new(Kind::Malformed, "a request needs exactly one valid Host field")
+            }
+            Refusal::UnknownHost => Self::new(
+                Kind::UnknownHost,
+                "the Host is none of this listener's; a name that should be goes into allow_hosts",
+            ),
+            Refusal::ForeignPage => Self::new(
+                Kind::ForeignPage,
+                "a web page of another site may not use this listener; an origin that may goes into allow_origins",
+            ),
+        }
     }
 }
 

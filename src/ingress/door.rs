@@ -153,7 +153,7 @@ fn forwarded(entry: &Entry, mut answer: Response<ResponseBody>) -> Response<Resp
     answer
 }
 
-/// What [`refuse`] says; who asks a server as one asks a forward proxy (RFC 9112 section 3.2.2) is told what it is.
+/// Who asks a server as one asks a forward proxy (RFC 9112 section 3.2.2) is told what it is.
 fn refused_by_server(refusal: Refusal, request: &Request<Incoming>) -> Failure {
     let absolute = request.version() < Version::HTTP_2 && request.uri().authority().is_some();
     if absolute && refusal == Refusal::UnknownHost {
@@ -161,20 +161,5 @@ fn refused_by_server(refusal: Refusal, request: &Request<Incoming>) -> Failure {
                       of [proxy] in HTTP_PROXY";
         return Failure::new(Kind::UnknownHost, detail);
     }
-    refuse(refusal)
-}
-
-/// What an application that may not come in is told.
-pub fn refuse(refusal: Refusal) -> Failure {
-    match refusal {
-        Refusal::InvalidHost => Failure::new(Kind::Malformed, "a request needs exactly one valid Host field"),
-        Refusal::UnknownHost => Failure::new(
-            Kind::UnknownHost,
-            "the Host is none of this listener's; a name that should be goes into allow_hosts",
-        ),
-        Refusal::ForeignPage => Failure::new(
-            Kind::ForeignPage,
-            "a web page of another site may not use this listener; an origin that may goes into allow_origins",
-        ),
-    }
+    refusal.into()
 }

@@ -4,9 +4,11 @@
 
 use std::{cell::RefCell, rc::Rc};
 
+use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
-use super::{connection::Limits, door::Door};
+use super::{caller::Caller, connection::Limits, door::Door};
+use crate::{proxy::ResponseBody, wire::Incoming};
 
 /// What the connections of one listener have in common. What is in it is replaced at a reload.
 #[derive(Debug)]
@@ -31,6 +33,16 @@ impl Entrance {
     /// What a request finds that comes now.
     pub fn door(&self) -> Rc<Door> {
         self.door.borrow().clone()
+    }
+
+    /// Answers a request through the door that is there when it comes.
+    pub async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        caller: Rc<Caller>,
+    ) -> Response<ResponseBody> {
+        let door = self.door();
+        door.answer(request, &caller, &self).await
     }
 
     /// What bounds a connection that begins now.

@@ -240,7 +240,7 @@ async fn tunnelled(stream: Stream, destination: &Destination, origin: &Origin, d
     }
 }
 
-/// Answers the requests of a stream through the door that is there when each comes. Without TLS the first octets say what is spoken.
+/// Answers the requests of a stream. Without TLS the first octets say what is spoken.
 async fn serve(stream: Stream, spoken: Option<Spoken>, caller: Rc<Caller>, entrance: &Rc<Entrance>) {
     let (limits, drain) = (entrance.limits(), entrance.drain());
     let begun = match spoken {
@@ -248,11 +248,7 @@ async fn serve(stream: Stream, spoken: Option<Spoken>, caller: Rc<Caller>, entra
         None => protocol::chosen(stream, &limits, drain).await,
     };
     let Some((stream, spoken)) = begun else { return };
-    let within = entrance.clone();
-    let answer = move |request, caller: Rc<Caller>| {
-        let (door, within) = (within.door(), within.clone());
-        async move { door.answer(request, &caller, &within).await }
-    };
+    let answer = |request, caller| entrance.clone().answer(request, caller);
     protocol::serve_stream(stream, spoken, caller, &limits, answer, drain.clone()).await;
 }
 

@@ -18,7 +18,7 @@ pub use self::inside::{Destination, intercept_or_tunnel};
 use super::{
     admission::{Admission, the_host},
     caller::Caller,
-    door::{Way, refuse},
+    door::Way,
     entrance::Entrance,
 };
 use crate::{
@@ -73,7 +73,7 @@ impl Forward {
         not_ourselves(&origin, caller)?;
         match self.origins.find(&origin, request.uri().path())? {
             Found::Upstream(place) => {
-                self.pages.admit_page_to(&origin, request.headers(), &place.pages).map_err(refuse)?;
+                self.pages.admit_page_to(&origin, request.headers(), &place.pages).map_err(Failure::from)?;
                 Ok(Way::On(Entry::Forward(place.route.clone())))
             }
             Found::Other(route) => Ok(Way::On(Entry::Forward(route))),
@@ -178,7 +178,7 @@ fn the_host_if_any<B>(request: &Request<B>) -> Result<Option<uri::Authority>, Fa
     if may_lack && !request.headers().contains_key(header::HOST) {
         return Ok(None);
     }
-    the_host(request.headers()).map(Some).map_err(refuse)
+    the_host(request.headers()).map(Some).map_err(Failure::from)
 }
 
 /// Whoever asks the proxy for the proxy goes round in circles.
