@@ -27,7 +27,14 @@ pub async fn serve(accepted: Accepted, entrance: Rc<Entrance>) {
         }
         Err(error) => {
             let peer = ends.map(|ends| ends.peer.to_string());
-            tracing::info!(peer, %error, "a connection was not redirected to this listener, and is closed");
+            // The kernel's word for it.
+            let error = (error.kind() != io::ErrorKind::NotFound).then(|| error.to_string());
+            tracing::info!(
+                peer,
+                error,
+                "a connection was not redirected to this listener, and is closed: applications keep their addresses, and the rules of \
+                 deploy/transparent/redirect lead their connections here"
+            );
         }
     }
 }

@@ -81,7 +81,10 @@ impl Stage {
         for file in quoted_after(&text, "file = \"").map(Path::new).filter(|it| it.is_absolute()) {
             assert!(file.starts_with(self.folder.path()), "a secret outside the stage: {}", file.display());
             fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, "a-secret\n").unwrap();
+            // The outer proxy's is a secret for the password in it.
+            let is_url = file.file_name().is_some_and(|name| name == "proxy");
+            let secret = if is_url { "http://proxy.example:3128\n" } else { "a-secret\n" };
+            fs::write(file, secret).unwrap();
         }
         let path = self.folder.path().join(name);
         fs::write(&path, text).unwrap();

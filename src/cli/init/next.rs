@@ -26,6 +26,9 @@ pub(super) fn commands(draft: &Draft, output: &Path, path: &str) -> String {
     if let Some(listen) = draft.text("admin.listen").filter(|listen| !listen.starts_with("unix:")) {
         text.push_str(&format!("# It runs until Ctrl-C, and shows itself at http://{listen}/\n"));
     }
+    text.push_str(&format!(
+        "# Where the URLs of an application cannot be changed: bearward exec{file} -- COMMAND\n"
+    ));
     text.push_str("# In another terminal, or from your application:\n");
     let listen = draft.text("upstream.listen").unwrap_or_default();
     match listen.strip_prefix("unix:") {
