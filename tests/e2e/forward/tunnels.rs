@@ -73,16 +73,16 @@ async fn what_is_unmatched_is_tunnelled_untouched_with_each_end_passed_on_by_its
     let address = listener.local_addr().unwrap().to_string();
     let mut here = world.tunnel(&address).await;
     let (mut there, _) = listener.accept().await.unwrap();
-    let admin = world.bearward.address("admin").unwrap();
-    let metrics = raw::exchange(admin, raw::get("/metrics", "localhost", "")).await;
-    let metrics = String::from_utf8_lossy(&metrics);
-    assert!(metrics.contains("bearward_tunnels{upstream=\"(unmatched)\"} 1\n"), "{metrics}");
     let talk = async {
         // The server may speak first, and need not speak HTTP.
         there.write_all(b"\x00220 ready\n").await.unwrap();
         let mut heard = [0; 11];
         here.read_exact(&mut heard[..11]).await.unwrap();
         assert_eq!(&heard[..4], b"\x00220");
+        let admin = world.bearward.address("admin").unwrap();
+        let metrics = raw::exchange(admin, raw::get("/metrics", "localhost", "")).await;
+        let metrics = String::from_utf8_lossy(&metrics);
+        assert!(metrics.contains("bearward_tunnels{upstream=\"(unmatched)\"} 1\n"), "{metrics}");
         here.write_all(b"question").await.unwrap();
         here.shutdown().await.unwrap();
         let mut question = Vec::new();
