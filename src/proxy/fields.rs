@@ -14,7 +14,7 @@ use super::{hops, replay::RequestBody, routes::Route, upgrade::Upgrade};
 use crate::{
     token::Held,
     upstream::client::{AnswerBody, SendError},
-    wire::Interim,
+    wire::{self, Interim},
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -160,7 +160,7 @@ pub(super) fn of_answer(fields: HeaderMap) -> HeaderMap {
     if !fields.keys().any(|name| stays_behind(name) || *name == header::CONTENT_LENGTH) {
         return fields;
     }
-    let named: Vec<String> = named_by_connection(&fields).into_iter().map(str::to_owned).collect();
+    let named: Vec<Vec<u8>> = named_by_connection(&fields).into_iter().map(<[u8]>::to_vec).collect();
     let mut kept = HeaderMap::with_capacity(fields.len());
     let mut last = None;
     for (name, value) in fields {
@@ -170,7 +170,7 @@ pub(super) fn of_answer(fields: HeaderMap) -> HeaderMap {
             continue;
         }
         if *name == header::CONTENT_LENGTH {
-            // RFC 9112 section 6.3: equal repetitions count as one; hyper refused unequal ones.
+            // RFC 9112 section 6.3: equal repetitions count as one; unequal ones were refused.
             if !kept.contains_key(name) {
                 kept.insert(name.clone(), first_of_list(&value));
             }
@@ -238,26 +238,22 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// What Connection names besides what is hop-by-hop anyway (RFC 9110 section 7.6.1).
-fn named_by_connection(fields: &HeaderMap) -> Vec<&str> {
-    let values = fields.get_all(header::CONNECTION).iter();
-    let options = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    options
-        .map(str::trim)
-        .filter(|option| !option.is_empty())
-        .filter(|option| !["close", "keep-alive"].iter().any(|known| option.eq_ignore_ascii_case(known)))
-        .collect()
+fn named_by_connection(fields: &HeaderMap) -> Vec<&[u8]> {
+    let known =
+        |option: &[u8]| [&b"close"[..], b"keep-alive"].iter().any(|known| option.eq_ignore_ascii_case(known));
+    wire::fields::members(fields, header::CONNECTION).filter(|option| !known(option)).collect()
 }
 
-fn is_named<S: AsRef<str>>(named: &[S], name: &HeaderName) -> bool {
-    named.iter().any(|option| name.as_str().eq_ignore_ascii_case(option.as_ref()))
+fn is_named<S: AsRef<[u8]>>(named: &[S], name: &HeaderName) -> bool {
+    named.iter().any(|option| name.as_str().as_bytes().eq_ignore_ascii_case(option.as_ref()))
 }
 
 /// Whether one of the field's list members is `member`.
 pub(super) fn lists(fields: &HeaderMap, name: HeaderName, member: &str) -> bool {
-    let values = fields.get_all(name);
-    let mut members =
-        values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    members.any(|item| item.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(member))
+    wire::fields::members(fields, name).any(|item| {
+        let item = item.split(|octet| *octet == b';').next().unwrap_or_default();
+        item.trim_ascii().eq_ignore_ascii_case(member.as_bytes())
+    })
 }
 
 fn wants_trailers(fields: &HeaderMap) -> bool {

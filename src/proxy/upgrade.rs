@@ -265,11 +265,7 @@ fn protocols(fields: &HeaderMap) -> Option<String> {
 /// HTTP is spoken by each hop for itself, and nobody but us ends TLS on this one.
 fn passes(protocol: &str) -> bool {
     let name = protocol.split('/').next().unwrap_or_default();
-    let is_token = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet))
-    };
-    protocol.splitn(2, '/').all(is_token)
+    protocol.splitn(2, '/').all(|part| wire::fields::is_token(part.as_bytes()))
         && !["h2c", "h2", "http", "tls"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, header, request};
 
 use super::{
     fields::{self, BeforeColon, Spelling},
-    head::{AnswerHead, Framing, HeadError, Limits, Reason, write_fields},
+    head::{self, AnswerHead, Framing, HeadError, Limits, Reason, write_fields},
 };
 
 /// Takes the head of an answer to a request of `method` off the front of `buffer`; `None` if it is not whole yet. Interim (1xx) heads
@@ -119,7 +119,7 @@ fn content_length(fields: &HeaderMap) -> Result<Option<u64>, HeadError> {
     let mut length = None;
     for value in fields.get_all(header::CONTENT_LENGTH) {
         for item in value.as_bytes().split(|octet| *octet == b',') {
-            let item = number(item.trim_ascii()).ok_or(HeadError::Malformed(
+            let item = head::content_length(item.trim_ascii()).ok_or(HeadError::Malformed(
                 "the answer's Content-Length is no number, or too large a one",
             ))?;
             if length.replace(item).is_some_and(|other| other != item) {
@@ -130,29 +130,10 @@ fn content_length(fields: &HeaderMap) -> Result<Option<u64>, HeadError> {
     Ok(length)
 }
 
-/// Digits and nothing else: `u64::from_str` would take a sign.
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
-
 fn persists(version: Version, fields: &HeaderMap) -> bool {
-    let mut persists = version == Version::HTTP_11;
-    for value in fields.get_all(header::CONNECTION) {
-        for option in value.as_bytes().split(|octet| *octet == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            persists |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    persists
+    let keeps = |option: &[u8]| option.eq_ignore_ascii_case(b"keep-alive");
+    let by_default = version == Version::HTTP_11;
+    !head::lists_close(fields) && (by_default || fields::members(fields, header::CONNECTION).any(keeps))
 }
 
 /// Writes a request's head to `out`: HTTP/1.1, `Host` first, then the fields in their order, and our framing. Connection,

@@ -3,7 +3,7 @@
 //! Knows sizes, extensions (skipped, capped, never passed on), terminators and trailer lines. Does not read or write sockets.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
 use super::{BodyError, fields, head::HeadError};
 
@@ -170,8 +170,7 @@ fn without_space(mut octets: &[u8]) -> &[u8] {
 fn behind_token(octets: &[u8]) -> Option<&[u8]> {
     let end =
         octets.iter().position(|octet| matches!(octet, b' ' | b'\t' | b';' | b'=')).unwrap_or(octets.len());
-    HeaderName::from_bytes(&octets[..end]).ok()?;
-    Some(&octets[end..])
+    fields::is_token(&octets[..end]).then_some(&octets[end..])
 }
 
 fn behind_quoted(mut octets: &[u8]) -> Option<&[u8]> {
@@ -285,6 +284,7 @@ mod tests {
             b"1;a\rb\r\nx\r\n0\r\n\r\n",
             b"1;a\0\r\nx\r\n0\r\n\r\n",
             b"1;a=b c\r\nx\r\n0\r\n\r\n",
+            b"1;a\"b\r\nx\r\n0\r\n\r\n",
             b"1 a\r\nx\r\n0\r\n\r\n",
             b"1,1\r\nx\r\n0\r\n\r\n",
             b"0\r\n\n",
@@ -373,7 +373,7 @@ mod tests {
             }
             let mut map = HeaderMap::new();
             for (name, value) in &trailers {
-                map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+                map.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
             }
             end((!map.is_empty()).then_some(&map), &mut text);
             text.extend_from_slice(b"next");

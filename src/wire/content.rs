@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use http::response;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Stream, field};
+use super::{Stream, fields};
 
 /// The content of a message that comes in, streaming. Whoever holds it shows that it may still be read.
 pub struct Incoming {
@@ -159,7 +159,7 @@ impl Body for Incoming {
 /// h2 looks at trailers less closely than RFC 9113 section 8.2.1 does.
 fn sound(frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
     match frame.trailers_ref() {
-        Some(trailers) if !trailers.iter().all(|(name, value)| field::is_sound(name, value)) => {
+        Some(trailers) if !trailers.iter().all(|(name, value)| fields::is_sound(name, value)) => {
             Err(BodyError::Malformed(
                 "a trailer's name is no token, or its value begins or ends with white space",
             ))

@@ -93,10 +93,26 @@ pub fn read(
     Ok((fields, spelling))
 }
 
+/// Whether these octets are a token (RFC 9110 section 5.6.2), as a field's name is one.
+pub fn is_token(octets: &[u8]) -> bool {
+    HeaderName::from_bytes(octets).is_ok()
+}
+
+/// Whether a field that h2 has read is what it does not make sure of (RFC 9110 section 5.5, RFC 9113 section 8.2.1): its name is a token
+/// (HTTP/2's names may have a quote in `http`), and its value has no white space at its edges.
+pub fn is_sound(name: &HeaderName, value: &HeaderValue) -> bool {
+    !name.as_str().contains('"') && trimmed(value.as_bytes(), 0).len() == value.len()
+}
+
+/// The members of a field whose value is a list of tokens (RFC 9110 section 5.6.1), on however many lines; empty ones are left out.
+pub fn members(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let lines = fields.get_all(name).into_iter();
+    let members = lines.flat_map(|line| line.as_bytes().split(|octet| *octet == b','));
+    members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
 fn name_of(name: &[u8]) -> Result<HeaderName, HeadError> {
-    // The one octet that `HeaderName` takes and that is in no token (RFC 9110 section 5.6.2).
-    let quoted = name.contains(&b'"');
-    HeaderName::from_bytes(name).ok().filter(|_| !quoted).ok_or({
+    HeaderName::from_bytes(name).map_err(|_| {
         HeadError::Malformed(match name {
             [] => "a field has no name",
             [b' ' | b'\t', ..] => {
@@ -143,6 +159,13 @@ impl Place {
     fn of(self, head: &[u8]) -> &[u8] {
         &head[self.begin..self.begin + self.length]
     }
+
+    /// Most names differ in their last octet already, or are written in lower case.
+    fn is(self, name: &[u8], head: &[u8]) -> bool {
+        let here = self.of(head);
+        here.last().map(u8::to_ascii_lowercase) == name.last().copied()
+            && (here == name || here.eq_ignore_ascii_case(name))
+    }
 }
 
 impl Spelling {
@@ -173,7 +196,7 @@ impl<'a> Spelled<'a> {
         let Some(written) = self.written else { return name };
         let (before, behind) = written.names.split_at(self.next);
         for (at, place) in behind.iter().chain(before).enumerate() {
-            if place.length == name.len() && place.of(&written.head).eq_ignore_ascii_case(name) {
+            if place.length == name.len() && place.is(name, &written.head) {
                 self.next = (self.next + at + 1) % written.names.len();
                 return place.of(&written.head);
             }
@@ -277,6 +300,20 @@ mod tests {
         let (fields, spelling) = read(&text, 0, BeforeColon::Removed).unwrap();
         assert_eq!(fields["a"], "b");
         assert_eq!(spelling.spelled().of(&HeaderName::from_static("a")), b"A");
+    }
+
+    #[test]
+    fn r097_what_is_a_token_and_what_has_white_space_at_its_edges() {
+        for (octets, token) in
+            [("a", true), ("A-b!#$%&'*+.^_`|~9", true), ("", false), ("a\"b", false), ("a b", false)]
+        {
+            assert_eq!(is_token(octets.as_bytes()), token, "{octets}");
+        }
+        let name = HeaderName::from_static("a");
+        for (value, sound) in [("", true), ("b c", true), (" b", false), ("b\t", false), (" ", false)] {
+            assert_eq!(is_sound(&name, &HeaderValue::from_static(value)), sound, "{value:?}");
+        }
+        assert!(!is_sound(&HeaderName::from_lowercase(b"a\"").unwrap(), &HeaderValue::from_static("b")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The head of an HTTP/1.1 message (RFC 9112 sections 2 to 6), read strictly and written from nothing but checked values.
 //!
-//! Knows the first line, Host, versions, and where the content ends. The side that asks is in `answer`; lines and fields are `fields`', targets and hosts `target`'s. Does
-//! not read or write sockets.
+//! Knows the first line, Host, versions, and where the content ends. The side that asks is in `answer`; lines and fields are `fields`',
+//! targets and hosts `target`'s. Does not read or write sockets.
 //!
 //! Nothing is corrected and nothing guessed: what two readers could see differently is refused, and what goes on is written anew.
 
@@ -193,8 +193,8 @@ fn chunked(codings: &[u8]) -> Result<Framing, HeadError> {
     }
     let mut members = codings.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
     let last_is_chunked = members.next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
-    let others_are_tokens = members
-        .all(|coding| HeaderName::from_bytes(coding).is_ok() && !coding.eq_ignore_ascii_case(b"chunked"));
+    let others_are_tokens =
+        members.all(|coding| fields::is_token(coding) && !coding.eq_ignore_ascii_case(b"chunked"));
     if last_is_chunked && others_are_tokens {
         Err(HeadError::Coding)
     } else {
@@ -217,11 +217,7 @@ pub fn content_length(value: &[u8]) -> Option<u64> {
 
 /// Whether Connection lists `close`.
 pub fn lists_close(fields: &HeaderMap) -> bool {
-    let mut options = fields
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|octet| *octet == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    fields::members(fields, header::CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"))
 }
 
 /// Whether a name has an underscore. Some programs cannot tell it from a hyphen; to them these names say what we alone decide.

@@ -8,7 +8,6 @@ mod answer;
 pub mod chunked;
 pub mod content;
 pub mod executor;
-pub mod field;
 pub mod fields;
 pub mod head;
 pub mod splice;

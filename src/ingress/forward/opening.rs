@@ -9,7 +9,7 @@ use http::{header, uri::Authority};
 use rustls::server::Acceptor;
 use tokio::io::AsyncReadExt;
 
-use crate::wire::{Stream, head};
+use crate::wire::{Stream, fields, head};
 
 /// The largest ClientHello, in octets: the most that TLS allows a handshake message of, with its records' heads.
 const LARGEST_HELLO: usize = 72 << 10;
@@ -41,7 +41,7 @@ pub(super) async fn look(mut stream: Stream) -> io::Result<(Opening, Stream)> {
         22 => hello(&mut stream, &mut read).await?,
         // The method; RFC 9112 section 2.2 lets empty lines go before it.
         b'\r' | b'\n' => Opening::Http,
-        octet if octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet) => Opening::Http,
+        _ if fields::is_token(&read[..1]) => Opening::Http,
         _ => Opening::Other,
     };
     Ok((opening, stream.rewound(read.freeze())))

@@ -3,6 +3,11 @@
 //! Knows the representations, the code of strings and how large the dynamic table's entries are. Keeps no names and values: each
 //! octet is judged when it comes, an entry of the table was judged when it was made. h2 cuts a fragment off `:path`, forgets
 //! `:scheme` beside an absent `:authority` and pseudo fields among trailers: of these nothing can be seen behind it.
+//!
+//! Why this is no library: what is needed is less than a decoder, and of another shape. Those that there are (`httlib-hpack`; `hpack`, which
+//! nobody maintains and which panics on some input, RUSTSEC-2023-0084 and 0085; its forks `fluke-hpack` and `loona-hpack`) take a block in
+//! one piece and give all of its names and values. Blocks would be gathered, bounded and copied a second time beside h2, credentials with
+//! them. Here a block of any length passes in whatever pieces it comes, and at most 8 octets of it stay.
 
 use std::collections::VecDeque;
 

@@ -14,7 +14,7 @@ use crate::{
     ingress::connection::Limits,
     proxy::{Failure, Kind},
     wire::{
-        field::is_sound,
+        fields::is_sound,
         target::{check_path_and_query, host_and_port},
     },
 };

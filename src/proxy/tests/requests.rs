@@ -18,6 +18,16 @@ async fn seen_of(request: impl AsRef<[u8]>, change: impl FnOnce(&mut Settings)) 
 }
 
 #[test]
+fn r061_what_connection_names_stays_behind_beside_octets_that_are_no_text() {
+    run(async {
+        let request =
+            "GET / HTTP/1.1\r\nHost: localhost:1\r\nConnection: close, \u{e9}, x-hop\r\nX-Hop: 1\r\n\r\n";
+        let (head, _, _) = seen_of(request, |_| {}).await;
+        assert!(!head.to_lowercase().contains("x-hop"), "{head}");
+    });
+}
+
+#[test]
 fn r061_r062_r073_fields_pass_in_order_and_hop_by_hop_ones_do_not() {
     run(async {
         let (head, _, _) = seen_of(
