@@ -1,7 +1,7 @@
 //! The local CA: what the forward proxy shows to applications whose TLS it opens.
 //!
-//! Knows certificates: how the CA is made and kept ([`files`]), which hosts it may speak for ([`Hosts`]), and the short-lived leaves
-//! that it signs ([`leaves`]). Does not know which hosts are upstreams, connections, or who trusts the CA.
+//! Knows certificates: how the CA is made and kept (`files`), which hosts it may speak for ([`Hosts`]), and the short-lived leaves
+//! that it signs (`leaves`). Does not know which hosts are upstreams, connections, or who trusts the CA.
 //!
 //! The key never leaves its file but into this module. Whoever reads it can pose as the hosts that the CA is constrained to
 //! (RFC 5280 section 4.2.1.10), for programs that trust the CA, and as no others.

@@ -1,7 +1,7 @@
 //! The forward proxy: which request goes where, and that nobody but a configured upstream gets a token.
 //!
 //! Knows target forms (RFC 9112 section 3.2), that a tunnel's inside is for the origin it was opened to, and which web pages may ask.
-//! Does not know how octets are tunnelled ([`tunnel`]) or TLS is opened ([`inside`]), or what happens to a request (`proxy`).
+//! Does not know how octets are tunnelled (`tunnel`) or TLS is opened (`inside`), or what happens to a request (`proxy`).
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
