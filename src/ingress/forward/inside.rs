@@ -232,11 +232,11 @@ async fn tunnelled(stream: Stream, destination: &Destination, origin: &Origin, d
         // Nobody said whom the connection came through.
         let there = others.dial(&there, &HeaderMap::new(), Version::HTTP_11).await?;
         let (name, idle) = (origin.authority(), forward.tunnel_idle);
-        Ok((Tunnel { there, name, idle, metrics: others.metrics().clone() }, place))
+        Ok::<_, Box<Failure>>((Tunnel { there, name, idle, metrics: others.metrics().clone() }, place))
     };
     match reached.await {
         Ok((tunnel, place)) => Ok(Decided::Tunnel(stream, tunnel, place)),
-        Err(failure) => Err((Refused::Elsewhere(failure.into()), Some(stream))),
+        Err(failure) => Err((Refused::Elsewhere(failure), Some(stream))),
     }
 }
 
