@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, Version, header, response};
 use http_body::{Body, Frame};
 
-use super::{date, line::Line};
+use super::{conversation::DISCARD_AT_MOST, date, line::Line};
 use crate::wire::{
     Content, Takeover, chunked,
     head::{self, Framing},
@@ -57,7 +57,9 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
         let mut line = line.borrow_mut();
         let never_comes = line.begin_answer();
         // Who answers at once while content still comes need not read the rest of it; another request would wait behind that.
-        let overtaken = line.is_uploading() && framing != Framing::Chunked;
+        // What is short is taken whether or not it is read.
+        let long = line.left().is_none_or(|left| left > DISCARD_AT_MOST);
+        let overtaken = line.is_uploading() && long && framing != Framing::Chunked;
         let ends = !asked.persists
             || line.draining
             || line.is_broken()

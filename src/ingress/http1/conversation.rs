@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What is read of a request's content though nobody wants it, in octets: so much a connection is worth.
-const DISCARD_AT_MOST: u64 = 64 << 10;
+pub(super) const DISCARD_AT_MOST: u64 = 64 << 10;
 /// How long, and how much, is read behind a last answer, so that it is not lost to a reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_AT_MOST: usize = 1 << 20;

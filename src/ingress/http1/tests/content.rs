@@ -161,7 +161,10 @@ async fn answered_at_once(answer: &'static str, kept: Rc<Cell<Option<Incoming>>>
             })
         }
     });
-    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na").await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        .await
+        .unwrap();
     stream
 }
 
@@ -172,7 +175,7 @@ fn r056_an_answer_that_overtakes_its_requests_content_is_the_last_one_and_the_co
         let mut stream = answered_at_once("early", kept.clone()).await;
         let answer = until(&mut stream, "early").await;
         assert!(answer.contains("connection: close\r\n"), "{answer}");
-        stream.write_all(b"bc").await.unwrap();
+        stream.write_all(b"2\r\nbc\r\n0\r\n\r\n").await.unwrap();
         let content = kept.take().unwrap().collect().await.unwrap().to_bytes();
         assert_eq!(content, "abc");
         assert_eq!(rest(&mut stream).await, "");
