@@ -157,7 +157,7 @@ fn stays_behind(route: &Route, name: &HeaderName) -> bool {
 /// (RFC 7838) stays behind: it speaks of the API's own address, and an application that went there would go past us.
 pub(super) fn of_answer(fields: HeaderMap) -> HeaderMap {
     let stays_behind = |name: &HeaderName| is_hop_by_hop(name) || *name == header::ALT_SVC;
-    if !fields.keys().any(|name| stays_behind(name) || *name == header::CONTENT_LENGTH) {
+    if !fields.keys().any(stays_behind) && tells_one_length(&fields) {
         return fields;
     }
     let named: Vec<Vec<u8>> = named_by_connection(&fields).into_iter().map(<[u8]>::to_vec).collect();
@@ -179,6 +179,11 @@ pub(super) fn of_answer(fields: HeaderMap) -> HeaderMap {
         }
     }
     kept
+}
+
+fn tells_one_length(fields: &HeaderMap) -> bool {
+    let mut told = fields.get_all(header::CONTENT_LENGTH).iter();
+    told.next().is_none_or(|length| !length.as_bytes().contains(&b',')) && told.next().is_none()
 }
 
 fn first_of_list(value: &HeaderValue) -> HeaderValue {

@@ -3,7 +3,10 @@
 //! Knows patience, whose fault a failed sending is, and what goes out again, once, if its body is wholly held: after a connection error
 //! an idempotent request, and any that the upstream says it has not begun with. Does not know tokens or rejections.
 
-use std::time::Duration;
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use http::{Method, Response};
 use tokio::time::Instant;
@@ -29,7 +32,11 @@ pub(super) async fn send<'route>(
     replay: &Replay,
 ) -> Result<Response<Streamed>, Failure> {
     let settings = route.settings();
-    let mut outcome = once(settings, outgoing().send(body, replay.interim()), replay).await;
+    let mut outcome = {
+        // Pinned where it begins: it is large, and moved whole by each of these otherwise.
+        let answer = pin!(outgoing().send(body, replay.interim()));
+        once(settings, answer, replay).await
+    };
     let again = match &outcome {
         // RFC 9113 section 8.7: nobody has acted on it.
         Err(Unanswered::Error(SendError::NotBegun(_))) => replay.whole(settings.response_timeout).await,
@@ -39,7 +46,8 @@ pub(super) async fn send<'route>(
     };
     if let Some(body) = again {
         // Where one kept connection has ended, the others may have too.
-        outcome = once(settings, outgoing().send_afresh(body, replay.interim()), replay).await;
+        let answer = pin!(outgoing().send_afresh(body, replay.interim()));
+        outcome = once(settings, answer, replay).await;
     }
     outcome.map_err(|unanswered| unanswered.told(settings, replay))
 }
@@ -51,7 +59,7 @@ enum Unanswered {
 
 async fn once(
     settings: &Settings,
-    answer: impl Future<Output = Result<Response<AnswerBody>, SendError>>,
+    answer: Pin<&mut impl Future<Output = Result<Response<AnswerBody>, SendError>>>,
     replay: &Replay,
 ) -> Result<Response<Streamed>, Unanswered> {
     let answer = patiently(settings.response_timeout, replay, answer).await;
@@ -60,9 +68,12 @@ async fn once(
 }
 
 /// Waits for an answer until `patience` has passed since the last of the request went out.
-async fn patiently<T>(patience: Duration, replay: &Replay, answer: impl Future<Output = T>) -> Option<T> {
+async fn patiently<T>(
+    patience: Duration,
+    replay: &Replay,
+    mut answer: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     let begun = Instant::now();
-    let mut answer = std::pin::pin!(answer);
     let mut end = replay.patient_until(begun, patience);
     loop {
         if let Ok(answer) = tokio::time::timeout_at(end, answer.as_mut()).await {

@@ -159,13 +159,6 @@ impl Place {
     fn of(self, head: &[u8]) -> &[u8] {
         &head[self.begin..self.begin + self.length]
     }
-
-    /// Most names differ in their last octet already, or are written in lower case.
-    fn is(self, name: &[u8], head: &[u8]) -> bool {
-        let here = self.of(head);
-        here.last().map(u8::to_ascii_lowercase) == name.last().copied()
-            && (here == name || here.eq_ignore_ascii_case(name))
-    }
 }
 
 impl Spelling {
@@ -196,7 +189,7 @@ impl<'a> Spelled<'a> {
         let Some(written) = self.written else { return name };
         let (before, behind) = written.names.split_at(self.next);
         for (at, place) in behind.iter().chain(before).enumerate() {
-            if place.length == name.len() && place.is(name, &written.head) {
+            if place.length == name.len() && place.of(&written.head).eq_ignore_ascii_case(name) {
                 self.next = (self.next + at + 1) % written.names.len();
                 return place.of(&written.head);
             }

@@ -177,7 +177,10 @@ impl Line {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        self.inbox.reserve(self.room);
+        // As long as a request's fields are alive its buffer cannot be used anew: what is left of it is used up first.
+        if self.inbox.capacity() - self.inbox.len() < self.room / 4 {
+            self.inbox.reserve(self.room);
+        }
         let space = self.inbox.capacity() - self.inbox.len();
         let some = ready!(pin!(stream.read_buf(&mut self.inbox)).poll(cx))?;
         if some == 0 {
