@@ -73,6 +73,11 @@ impl Plain {
         self.address.port()
     }
 
+    /// How often it was sent what is no HTTP, which is no fault then.
+    pub fn forgive(&self) -> usize {
+        self.tally.forgive().len()
+    }
+
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
