@@ -1,3 +1,5 @@
+//! What a local CA and its leaves must be, and what becomes of files that are not as they should be.
+
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},

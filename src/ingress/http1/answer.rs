@@ -57,7 +57,7 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
         let mut line = line.borrow_mut();
         let never_comes = line.begin_answer();
         // Who answers at once while content still comes need not read the rest of it; another request would wait behind that.
-        // What is short is taken whether or not it is read.
+        // Where little is left of it, its reader hardly stands still: it fits the window that HTTP/2 begins with.
         let long = line.left().is_none_or(|left| left > DISCARD_AT_MOST);
         let overtaken = line.is_uploading() && long && framing != Framing::Chunked;
         let ends = !asked.persists

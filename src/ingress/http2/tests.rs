@@ -1,3 +1,5 @@
+//! A connection of HTTP/2 as hyper's own client sees it: requests, streams that are taken over, idleness and ends.
+
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use bytes::Bytes;

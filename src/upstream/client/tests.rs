@@ -1,3 +1,5 @@
+//! Which connection a request goes out on, and what is sent again where one proves to have ended.
+
 use http_body_util::{BodyExt, Full};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,3 +1,5 @@
+//! What the HTTP/1.1 client writes and reads on one connection, octet by octet.
+
 mod cuts;
 mod uploads;
 

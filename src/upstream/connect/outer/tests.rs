@@ -1,3 +1,5 @@
+//! What an outer proxy is asked, which origins have one, and how its failures are told. The proxy is a fake that takes CONNECT alone.
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
