@@ -3,7 +3,7 @@
 use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::Method;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rustls::ServerConfig;
 use tokio::{
@@ -25,7 +25,7 @@ use crate::{
         users::Users,
     },
     proxy::{Failure, Kind, ResponseBody},
-    wire::Incoming,
+    wire::{Incoming, Request, fields::Name},
 };
 
 /// Connections at once: probes, a scraper, a few people.
@@ -90,13 +90,13 @@ pub(super) fn serve(
         let from = from(for_this_machine, ends, &request);
         async move {
             let local = ends.map(|ends| ends.local);
-            match admission.admit(request.uri(), request.headers(), local) {
+            match admission.admit(&request.head.target, &request.head.fields, local) {
                 Err(Refusal::ForeignPage) if is_a_link_to_the_page(&request) => {}
                 Err(refusal) => return Failure::from(refusal).into_response(),
                 Ok(()) => {}
             }
             match whole(request).await {
-                Ok(request) => admin.answer(&request, from, &drain).map(body),
+                Ok(request) => admin.answer(&request, from, &drain).map(body).into(),
                 Err(failure) => failure.into_response(),
             }
         }
@@ -113,7 +113,7 @@ fn from<B>(for_this_machine: bool, ends: Option<Ends>, request: &Request<B>) -> 
     // A loopback address alone does not say so: with route_localnet, Linux takes packets for it from neighbours.
     let here = for_this_machine && [local, peer].iter().all(|end| end.ip().to_canonical().is_loopback());
     match here {
-        true if admission::is_loopback(request.headers()) => From::Here,
+        true if admission::is_loopback(&request.head.fields) => From::Here,
         true => From::AnotherName,
         false => From::Elsewhere,
     }
@@ -123,21 +123,20 @@ fn from<B>(for_this_machine: bool, ends: Option<Ends>, request: &Request<B>) -> 
 /// does nothing here.
 fn is_a_link_to_the_page(request: &Request<Incoming>) -> bool {
     let says = |name: &str, value: &str| {
-        let mut values = request.headers().get_all(name).iter();
-        values.next().is_some_and(|first| first == value) && values.next().is_none()
+        request.head.fields.get_only(name).is_some_and(|said| said == value.as_bytes())
     };
-    *request.method() == Method::GET
-        && request.uri().path() == "/"
-        && !request.headers().contains_key(http::header::ORIGIN)
+    request.head.method == Method::GET
+        && request.head.target.path() == "/"
+        && !request.head.fields.contains(Name::ORIGIN)
         && says("sec-fetch-mode", "navigate")
         && says("sec-fetch-dest", "document")
 }
 
 /// The request with its content, where it has one that is looked at.
-async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Failure> {
-    let (head, body) = request.into_parts();
+async fn whole(request: Request<Incoming>) -> Result<http::Request<Bytes>, Failure> {
+    let (head, body) = http::Request::from(request).into_parts();
     if head.method != Method::POST {
-        return Ok(Request::from_parts(head, Bytes::new()));
+        return Ok(http::Request::from_parts(head, Bytes::new()));
     }
     let reading = Limited::new(body, LARGEST_FORM).collect();
     let content = match tokio::time::timeout(FORM_TIMEOUT, reading).await {
@@ -148,7 +147,7 @@ async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Failure> {
         Ok(Err(_)) => return Err(Failure::new(Kind::Malformed, "the form was cut or broke its framing")),
         Err(_) => return Err(Failure::new(Kind::BodyTooSlow, "the form took longer than 10 s")),
     };
-    Ok(Request::from_parts(head, content))
+    Ok(http::Request::from_parts(head, content))
 }
 
 fn body(content: Content) -> ResponseBody {

@@ -11,7 +11,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{Request, Response};
 use rustls::ServerConfig;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -26,7 +25,7 @@ use super::{
     protocol,
     users::{Stranger, Users},
 };
-use crate::wire::{Content, Incoming};
+use crate::wire::{Answer, Content, Incoming, Request};
 
 /// How long accepting rests where the machine is out of descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -53,7 +52,7 @@ pub struct Terms {
 pub async fn accept<S, F, B>(listening: Listening, terms: Terms, service: S)
 where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F + Clone + 'static,
-    F: Future<Output = Response<B>> + 'static,
+    F: Future<Output = Answer<B>> + 'static,
     B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

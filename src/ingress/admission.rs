@@ -4,16 +4,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{
-    HeaderMap, Uri,
-    header::{HOST, ORIGIN},
-    uri::Authority,
-};
+use http::{Uri, uri::Authority};
 
 use crate::{
     proxy::{Failure, Kind},
     upstream::Origin,
-    wire::target,
+    wire::{
+        fields::{Fields, Name, Names},
+        target,
+    },
 };
 
 /// The rules of one listener.
@@ -45,17 +44,16 @@ impl Admission {
     ///
     /// # Errors
     /// It may not.
-    pub fn admit(&self, target: &Uri, fields: &HeaderMap, local: Option<SocketAddr>) -> Result<(), Refusal> {
+    pub fn admit(&self, target: &Uri, fields: &Fields, local: Option<SocketAddr>) -> Result<(), Refusal> {
         // RFC 9112 section 3.2.2: what an absolute target names is meant, whatever the Host field says.
         let host = match target.authority() {
-            Some(meant) if is_host_and_port(meant) => meant.clone(),
-            Some(_) => return Err(Refusal::InvalidHost),
-            None => the_host(fields)?,
+            Some(meant) => host_and_port(meant.as_str().as_bytes())?,
+            None => the_host_and_port(fields)?,
         };
-        if !self.knows(&host, local) {
+        if !self.knows(host.name, local) {
             return Err(Refusal::UnknownHost);
         }
-        self.admit_page(fields, &host)
+        self.admit_page(fields, host.whole)
     }
 
     /// Whether a web page may ask `origin` with these fields through a forward proxy: its own may, and those that are listed here or
@@ -63,16 +61,18 @@ impl Admission {
     ///
     /// # Errors
     /// It may not.
-    pub fn admit_page_to(&self, origin: &Origin, fields: &HeaderMap, also: &[String]) -> Result<(), Refusal> {
+    pub fn admit_page_to(&self, origin: &Origin, fields: &Fields, also: &[String]) -> Result<(), Refusal> {
         let own = origin.to_string();
         self.admit_pages(fields, |page| {
             page.eq_ignore_ascii_case(&own) || also.iter().any(|allowed| allowed.eq_ignore_ascii_case(page))
         })
     }
 
-    fn knows(&self, authority: &Authority, local: Option<SocketAddr>) -> bool {
-        let host = authority.host().to_ascii_lowercase();
-        let host = host.strip_suffix('.').unwrap_or(&host);
+    fn knows(&self, host: &str, local: Option<SocketAddr>) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.eq_ignore_ascii_case("localhost") {
+            return true;
+        }
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse::<IpAddr>() {
             // Browsers say which site asks (Sec-Fetch-Site) only where they take the address for a loopback one. They do not take
@@ -81,27 +81,32 @@ impl Admission {
             let ours = self.ip_literals
                 || address.is_loopback()
                 || local.is_some_and(|local| local.ip().to_canonical() == address);
-            return ours && !disguised || self.hosts.iter().any(|allowed| allowed == host || allowed == bare);
+            return ours && !disguised || self.hosts.iter().any(|allowed| {
+                allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(bare)
+            });
         }
-        host == "localhost"
-            || host.ends_with(".localhost")
+        let below = host.len().checked_sub(".localhost".len()).and_then(|at| host.get(at..));
+        below.is_some_and(|end| end.eq_ignore_ascii_case(".localhost"))
             || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
-    fn admit_page(&self, fields: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
+    fn admit_page(&self, fields: &Fields, host: &str) -> Result<(), Refusal> {
         self.admit_pages(fields, |origin| {
             // A page that came through this very listener is at home here.
             // Without TLS here, somebody in front of us may speak it.
             let plain = origin.strip_prefix("http://").filter(|_| !self.tls);
             let own = plain.or_else(|| origin.strip_prefix("https://"));
-            own.is_some_and(|own| own.eq_ignore_ascii_case(host.as_str()))
+            own.is_some_and(|own| own.eq_ignore_ascii_case(host))
         })
     }
 
-    fn admit_pages(&self, fields: &HeaderMap, is_at_home: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    fn admit_pages(&self, fields: &Fields, is_at_home: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+        if !fields.known().meet(OF_PAGES) {
+            return Ok(());
+        }
         let mut named = false;
-        for origin in fields.get_all(ORIGIN) {
-            let origin = origin.to_str().map_err(|_| Refusal::ForeignPage)?;
+        for origin in fields.get_all(Name::ORIGIN) {
+            let origin = std::str::from_utf8(origin).map_err(|_| Refusal::ForeignPage)?;
             if !is_at_home(origin) && !self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
             {
                 return Err(Refusal::ForeignPage);
@@ -109,9 +114,8 @@ impl Admission {
             named = true;
         }
         let from_elsewhere = fields
-            .get_all("sec-fetch-site")
-            .iter()
-            .any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+            .get_all(Name::SEC_FETCH_SITE)
+            .any(|site| !matches!(site, b"same-origin" | b"none"));
         if from_elsewhere && !named { Err(Refusal::ForeignPage) } else { Ok(()) }
     }
 }
@@ -136,24 +140,35 @@ impl From<Refusal> for Failure {
 }
 
 /// Whether the one valid Host is a loopback name or address, whatever else is allowed.
-pub fn is_loopback(fields: &HeaderMap) -> bool {
-    the_host(fields).is_ok_and(|host| Admission::default().knows(&host, None))
+pub fn is_loopback(fields: &Fields) -> bool {
+    the_host_and_port(fields).is_ok_and(|host| Admission::default().knows(host.name, None))
 }
 
 /// The one valid Host (RFC 9112 section 3.2: missing, several or invalid is a bad request).
-pub(super) fn the_host(fields: &HeaderMap) -> Result<Authority, Refusal> {
-    let mut hosts = fields.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Refusal::InvalidHost);
-    };
-    let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
-    host.filter(is_host_and_port).ok_or(Refusal::InvalidHost)
+pub(super) fn the_host(fields: &Fields) -> Result<Authority, Refusal> {
+    let host = the_host_and_port(fields)?;
+    host.whole.parse().map_err(|_| Refusal::InvalidHost)
+}
+
+fn the_host_and_port(fields: &Fields) -> Result<Host<'_>, Refusal> {
+    host_and_port(fields.get_only(Name::HOST).ok_or(Refusal::InvalidHost)?)
 }
 
 /// No user information (RFC 9110 section 4.2.4), and a port that is one, if any.
-fn is_host_and_port(authority: &Authority) -> bool {
-    target::host_and_port(authority.as_str().as_bytes()).is_some()
+fn host_and_port(octets: &[u8]) -> Result<Host<'_>, Refusal> {
+    let (name, _) = target::host_and_port(octets).ok_or(Refusal::InvalidHost)?;
+    let whole = std::str::from_utf8(octets).map_err(|_| Refusal::InvalidHost)?;
+    Ok(Host { name, whole })
 }
+
+/// A host that is asked for, with and without its port.
+struct Host<'a> {
+    name: &'a str,
+    whole: &'a str,
+}
+
+/// What a browser says of the page that asks.
+const OF_PAGES: Names = Names::of(&[Name::ORIGIN, Name::SEC_FETCH_SITE]);
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,10 @@
 
 use std::time::Duration;
 
-use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::{http1, http2};
-use crate::wire::{Content, Incoming, Stream};
+use crate::wire::{Answer, Content, Incoming, Request, Stream};
 
 /// How long a connection that is told to end may still begin a request whose bytes were on their way.
 pub(super) const LAST_CALL: Duration = Duration::from_millis(250);
@@ -37,7 +36,7 @@ pub struct Limits {
 pub async fn serve_stream<S, F, B>(stream: Stream, limits: &Limits, service: S, drain: CancellationToken)
 where
     S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<B>>,
+    F: Future<Output = Answer<B>>,
     B: Content + 'static,
 {
     http1::serve(stream, limits, service, drain).await;

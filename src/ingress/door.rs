@@ -6,8 +6,7 @@
 use std::{panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{Method, Request, Response, Version, header};
-use hyper::ext::Protocol;
+use http::{Method, Version, header};
 
 use super::{
     admission::{Admission, Refusal},
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     proxy::{Complaints, Entry, Failure, Kind, ResponseBody, Worker, exchange, room},
-    wire::Incoming,
+    wire::{Answer, Incoming, Request},
 };
 
 /// One listener's rules and routes.
@@ -43,7 +42,7 @@ pub(super) enum Way {
     /// It is exchanged.
     On(Entry),
     /// It is answered already: a tunnel.
-    Answered(Box<Response<ResponseBody>>),
+    Answered(Box<Answer<ResponseBody>>),
 }
 
 impl Door {
@@ -77,7 +76,7 @@ impl Door {
         request: Request<Incoming>,
         caller: &Caller,
         entrance: &Rc<Entrance>,
-    ) -> Response<ResponseBody> {
+    ) -> Answer<ResponseBody> {
         // RefCells of a route are borrowed only between two awaits and hold nothing half-made.
         // Pinned where it begins: it is large, and moved whole by each of these otherwise.
         let led_on = pin!(self.led_on(request, caller, entrance));
@@ -92,15 +91,14 @@ impl Door {
         request: Request<Incoming>,
         caller: &Caller,
         entrance: &Rc<Entrance>,
-    ) -> Response<ResponseBody> {
+    ) -> Answer<ResponseBody> {
         match &self.behind {
             Behind::Server(admission, entry) => {
                 let local = caller.ends.map(|ends| ends.local);
                 // The exchange makes no tunnel to elsewhere, and says so. An extended CONNECT (RFC 8441) is for this server, like
                 // other requests.
-                let tunnel =
-                    *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none();
-                if !tunnel && let Err(refusal) = admission.admit(request.uri(), request.headers(), local) {
+                let tunnel = request.head.method == Method::CONNECT && request.head.protocol.is_none();
+                if !tunnel && let Err(refusal) = admission.admit(&request.head.target, &request.head.fields, local) {
                     return self.refused(&request, refused_by_server(refusal, &request));
                 }
                 exchange(entry, &self.worker, request).await
@@ -131,7 +129,7 @@ impl Door {
         self.complaints.tell(why);
     }
 
-    fn refused(&self, request: &Request<Incoming>, why: Failure) -> Response<ResponseBody> {
+    fn refused(&self, request: &Request<Incoming>, why: Failure) -> Answer<ResponseBody> {
         self.complain(&why);
         self.worker.refused(request, why)
     }
@@ -146,16 +144,16 @@ impl Door {
 }
 
 /// RFC 9110 section 7.6.3: a proxy names itself on answers too, where they are not its own.
-fn forwarded(entry: &Entry, mut answer: Response<ResponseBody>) -> Response<ResponseBody> {
-    if let (Entry::Forward(route), Some(received)) = (entry, answer.body().received()) {
-        answer.headers_mut().append(header::VIA, route.via(received).clone());
+fn forwarded(entry: &Entry, mut answer: Answer<ResponseBody>) -> Answer<ResponseBody> {
+    if let (Entry::Forward(route), Some(received)) = (entry, answer.content.received()) {
+        answer.head.fields.append(&header::VIA, route.via(received));
     }
     answer
 }
 
 /// Who asks a server as one asks a forward proxy (RFC 9112 section 3.2.2) is told what it is.
 fn refused_by_server(refusal: Refusal, request: &Request<Incoming>) -> Failure {
-    let absolute = request.version() < Version::HTTP_2 && request.uri().authority().is_some();
+    let absolute = request.head.version < Version::HTTP_2 && request.head.target.authority().is_some();
     if absolute && refusal == Refusal::UnknownHost {
         let detail = "this port is no forward proxy, and the target names another host: use its address as the base URL, or name that \
                       of [proxy] in HTTP_PROXY";

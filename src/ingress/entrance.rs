@@ -4,11 +4,13 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::{caller::Caller, connection::Limits, door::Door};
-use crate::{proxy::ResponseBody, wire::Incoming};
+use crate::{
+    proxy::ResponseBody,
+    wire::{Answer, Incoming, Request},
+};
 
 /// What the connections of one listener have in common. What is in it is replaced at a reload.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Entrance {
         self: Rc<Self>,
         request: Request<Incoming>,
         caller: Rc<Caller>,
-    ) -> Response<ResponseBody> {
+    ) -> Answer<ResponseBody> {
         let door = self.door();
         door.answer(request, &caller, &self).await
     }

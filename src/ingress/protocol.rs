@@ -6,7 +6,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, header};
 use rustls::ServerConfig;
 use tokio::{io::AsyncReadExt, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     proxy::{Failure, Kind},
-    wire::{Content, Incoming, Stream},
+    wire::{Answer, Content, Incoming, Request, Stream},
 };
 
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4).
@@ -48,7 +48,7 @@ pub async fn serve<S, F, B>(
     drain: CancellationToken,
 ) where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F,
-    F: Future<Output = Response<B>> + 'static,
+    F: Future<Output = Answer<B>> + 'static,
     B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -78,7 +78,7 @@ async fn refuse_plain(stream: Stream, limits: &Limits, drain: CancellationToken)
         let refused =
             Failure::new(Kind::Malformed, "this listener speaks TLS: it has to be asked with https://");
         let mut answer = refused.into_response();
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer.head.fields.insert(&header::CONNECTION, &HeaderValue::from_static("close"));
         answer
     };
     connection::serve_stream(stream, limits, answer, drain).await;
@@ -94,7 +94,7 @@ pub async fn serve_stream<S, F, B>(
     drain: CancellationToken,
 ) where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F,
-    F: Future<Output = Response<B>> + 'static,
+    F: Future<Output = Answer<B>> + 'static,
     B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

@@ -5,7 +5,7 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
+use http::{Method, StatusCode, Version, uri::PathAndQuery};
 use http_body::Body;
 
 use super::{
@@ -26,7 +26,7 @@ use crate::{
     telemetry::exchanges::{Ended, Ring},
     token::{Held, TokenSource, Unavailable},
     upstream::client::is_idempotent,
-    wire::Incoming,
+    wire::{Answer, Incoming, Request, RequestHead, fields::Name},
 };
 
 /// What every exchange of a worker shares.
@@ -43,9 +43,9 @@ pub struct Worker {
 }
 
 /// Answers a request. What fails becomes an answer of our own.
-pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>) -> Response<ResponseBody> {
+pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>) -> Answer<ResponseBody> {
     let begun = worker.clock.now();
-    let (app, body) = request.into_parts();
+    let Request { head: app, content: body } = request;
     let (route, target, upgrade) = match find(entry, &app, &body) {
         Ok(found) => found,
         Err(failure) => {
@@ -67,18 +67,18 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
     });
     let name = &*route.settings().name;
     let took = worker.record(begun, &asked.app, Some(name), &response, asked.replayed.get());
-    route.metrics().answered(response.status(), took);
+    route.metrics().answered(response.head.status, took);
     response.map(|body| body.in_place(place))
 }
 
 impl Worker {
     /// The answer to a request that may not come in; somebody who looks sees it too.
-    pub fn refused<B>(&self, request: &Request<B>, why: Failure) -> Response<ResponseBody> {
+    pub fn refused<B>(&self, request: &Request<B>, why: Failure) -> Answer<ResponseBody> {
         let response = why.into_response();
         if let Some(ring) = &self.seen {
             let (at, method, path) =
-                (self.clock.now().wall(), request.method().as_str(), request.uri().path());
-            let (status, took) = (response.status().as_u16(), Duration::ZERO);
+                (self.clock.now().wall(), request.head.method.as_str(), request.head.target.path());
+            let (status, took) = (response.head.status.as_u16(), Duration::ZERO);
             ring.record(Ended { at, method, path, upstream: None, status, took, replayed: false });
         }
         response
@@ -96,11 +96,11 @@ impl Worker {
     }
 
     /// Keeps that a tunnel was opened.
-    pub fn tunnelled<B>(&self, request: &Request<B>, answer: &Response<ResponseBody>) {
+    pub fn tunnelled<B>(&self, request: &Request<B>, answer: &Answer<ResponseBody>) {
         if let Some(ring) = &self.seen {
-            let (at, method) = (self.clock.now().wall(), request.method().as_str());
-            let path = request.uri().authority().map_or("", |authority| authority.as_str());
-            let (status, took) = (answer.status().as_u16(), Duration::ZERO);
+            let (at, method) = (self.clock.now().wall(), request.head.method.as_str());
+            let path = request.head.target.authority().map_or("", |authority| authority.as_str());
+            let (status, took) = (answer.head.status.as_u16(), Duration::ZERO);
             ring.record(Ended { at, method, path, upstream: None, status, took, replayed: false });
         }
     }
@@ -109,15 +109,15 @@ impl Worker {
     fn record(
         &self,
         begun: Moment,
-        app: &request::Parts,
+        app: &RequestHead,
         upstream: Option<&str>,
-        response: &Response<ResponseBody>,
+        response: &Answer<ResponseBody>,
         replayed: bool,
     ) -> Duration {
         let took = self.clock.now().since(begun);
         if let Some(ring) = &self.seen {
-            let (at, method, path) = (begun.wall(), app.method.as_str(), app.uri.path());
-            let status = response.status().as_u16();
+            let (at, method, path) = (begun.wall(), app.method.as_str(), app.target.path());
+            let status = response.head.status.as_u16();
             ring.record(Ended { at, method, path, upstream, status, took, replayed });
         }
         took
@@ -127,7 +127,7 @@ impl Worker {
 /// What the application asked for, and where.
 struct Asked<'route> {
     route: &'route Route,
-    app: request::Parts,
+    app: RequestHead,
     target: PathAndQuery,
     upgrade: Option<Upgrade>,
     replayed: Cell<bool>,
@@ -135,7 +135,7 @@ struct Asked<'route> {
 
 impl Asked<'_> {
     /// The answer as the application gets it.
-    async fn answer(&self, worker: &Worker, body: Incoming) -> Result<Response<ResponseBody>, Failure> {
+    async fn answer(&self, worker: &Worker, body: Incoming) -> Result<Answer<ResponseBody>, Failure> {
         if let Some(answer) = hops::last(&self.app)? {
             return Ok(answer);
         }
@@ -146,7 +146,7 @@ impl Asked<'_> {
                     let settings = self.route.settings();
                     let (idle, name) = (settings.tunnel_idle_timeout, settings.name.clone());
                     let tunnel = upgrade::tunnel(stream, idle, name, self.route.metrics().clone());
-                    return Ok(head.map(|()| tunnel));
+                    return Ok(Answer { head: *head, content: tunnel });
                 }
                 Agreed::Not(instead) => response = *instead,
             }
@@ -155,9 +155,9 @@ impl Asked<'_> {
     }
 
     /// The spine.
-    async fn carry(&self, worker: &Worker, body: Incoming) -> Result<Response<Streamed>, Failure> {
+    async fn carry(&self, worker: &Worker, body: Incoming) -> Result<Answer<Streamed>, Failure> {
         let settings = self.route.settings();
-        let source = self.route.source(&self.app.headers)?;
+        let source = self.route.source(&self.app.fields)?;
         let (replay, body) = Replay::of(body, self.keep_at_most(), &worker.budget, settings.body_timeout);
         let Some(source) = source else { return self.send(None, body, &replay).await };
 
@@ -172,8 +172,8 @@ impl Asked<'_> {
         }
         // At once, so that the new one is being got while the rest of the body may still be read.
         source.reject(&held);
-        let Some(body) = self.once_more(&replay, first.body_mut()).await? else { return Ok(first) };
-        first.into_body().drain();
+        let Some(body) = self.once_more(&replay, &mut first.content).await? else { return Ok(first) };
+        first.content.drain();
         let newer = source.replace(&held, settings.token_timeout).await;
         let newer = newer.map_err(|why| no_token(&source, why))?;
         self.route.metrics().replayed();
@@ -192,7 +192,7 @@ impl Asked<'_> {
         token: &Held,
         body: RequestBody,
         replay: &Replay,
-    ) -> Result<(Verdict, Response<Streamed>), Failure> {
+    ) -> Result<(Verdict, Answer<Streamed>), Failure> {
         let response = self.send(Some(token), body, replay).await?;
         Ok(rejection::judge(&self.route.settings().token_invalid, response).await)
     }
@@ -202,12 +202,12 @@ impl Asked<'_> {
         token: Option<&Held>,
         body: RequestBody,
         replay: &Replay,
-    ) -> Result<Response<Streamed>, Failure> {
+    ) -> Result<Answer<Streamed>, Failure> {
         let outgoing =
-            || Outgoing::new(self.route, &self.app, self.target.clone(), token, self.upgrade.as_ref());
+            Outgoing::new(self.route, &self.app, &self.target, token, self.upgrade.as_ref());
         // A handshake is a GET, however it is asked for.
         let method = self.upgrade.as_ref().map_or(&self.app.method, |_| &Method::GET);
-        sending::send(self.route, method, outgoing, body, replay).await
+        sending::send(self.route, method, &outgoing, body, replay).await
     }
 
     /// The body for the second sending, if all of it can be had.
@@ -251,24 +251,24 @@ fn no_token(source: &TokenSource, why: Unavailable) -> Failure {
 ///
 /// # Errors
 /// It is the beginning of a tunnel that nobody asked for.
-fn delivered(method: &Method, response: Response<Streamed>) -> Result<Response<ResponseBody>, Failure> {
-    let (mut head, body) = response.into_parts();
+fn delivered(method: &Method, response: Answer<Streamed>) -> Result<Answer<ResponseBody>, Failure> {
+    let Answer { mut head, content } = response;
     if head.status.is_informational() {
         return Err(Failure::new(Kind::NotHttp, "no valid HTTP answer: it switched protocols unasked"));
     }
     let received = std::mem::replace(&mut head.version, Version::HTTP_11);
-    head.headers = fields::of_answer(head.headers);
+    fields::of_answer(&mut head.fields);
     // RFC 9110 section 8.6: with these it counts a content that is not sent.
     let counts =
         *method != Method::HEAD && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let told = counts && head.headers.contains_key(header::CONTENT_LENGTH);
-    Ok(Response::from_parts(head, ResponseBody::streamed(body, told, received)))
+    let told = counts && head.fields.contains(Name::CONTENT_LENGTH);
+    Ok(Answer { head, content: ResponseBody::streamed(content, told, received) })
 }
 
 /// Where a request goes, and as what.
 fn find<'entry>(
     entry: &'entry Entry,
-    app: &request::Parts,
+    app: &RequestHead,
     body: &Incoming,
 ) -> Result<(&'entry Rc<Route>, PathAndQuery, Option<Upgrade>), Failure> {
     refuse(app, entry)?;
@@ -279,7 +279,7 @@ fn find<'entry>(
 }
 
 /// What this version does not do is refused aloud rather than sent on as something else.
-fn refuse(app: &request::Parts, entry: &Entry) -> Result<(), Failure> {
+fn refuse(app: &RequestHead, entry: &Entry) -> Result<(), Failure> {
     let no_tunnel = app.method == Method::CONNECT && !upgrade::is_extended_connect(app);
     if no_tunnel {
         let detail = match entry {
@@ -295,9 +295,9 @@ fn refuse(app: &request::Parts, entry: &Entry) -> Result<(), Failure> {
         return Err(Failure::new(Kind::NotImplemented, "TRACE would show the token to whoever asks"));
     }
     // RFC 9110 section 10.1.1: in 1.0 it is ignored.
-    if app.headers.contains_key(header::EXPECT)
+    if app.fields.contains(Name::EXPECT)
         && app.version != Version::HTTP_10
-        && !fields::expects_only_100(&app.headers)
+        && !fields::expects_only_100(&app.fields)
     {
         return Err(Failure::new(Kind::Expectation, "only the expectation 100-continue is known"));
     }

@@ -6,12 +6,13 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::body::ResponseBody;
 use crate::{
     token::{Cause, Unavailable},
     upstream::{ConnectError, client::SendError},
+    wire::Answer,
 };
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -266,7 +267,7 @@ impl Failure {
     }
 
     /// The answer.
-    pub fn into_response(self) -> Response<ResponseBody> {
+    pub fn into_response(self) -> Answer<ResponseBody> {
         let told = self.kind.told();
         let mut problem = serde_json::json!({
             "title": told.title,
@@ -278,20 +279,20 @@ impl Failure {
                 problem[member] = name.as_ref().into();
             }
         }
-        let mut response = Response::new(ResponseBody::whole(Bytes::from(problem.to_string())));
-        *response.status_mut() = told.status;
-        let fields = response.headers_mut();
-        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut answer = Answer::new(ResponseBody::whole(Bytes::from(problem.to_string())));
+        answer.head.status = told.status;
+        let fields = &mut answer.head.fields;
+        fields.append(&header::CONTENT_TYPE, &HeaderValue::from_static("application/problem+json"));
+        fields.append(&header::CACHE_CONTROL, &HeaderValue::from_static("no-store"));
         // A browser that was sent here and shows this would ask for an icon next: a request of this origin, which is admitted.
-        fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+        fields.append(&header::CONTENT_SECURITY_POLICY, &HeaderValue::from_static("default-src 'none'"));
         if let Ok(value) = HeaderValue::try_from(format!("bearward; error={}", told.error)) {
-            fields.insert(PROXY_STATUS, value);
+            fields.append(&PROXY_STATUS, &value);
         }
         if let Some(wait) = self.retry_after {
-            fields.insert(header::RETRY_AFTER, whole_seconds(wait).into());
+            fields.append(&header::RETRY_AFTER, &whole_seconds(wait).into());
         }
-        response
+        answer
     }
 }
 

@@ -1,38 +1,36 @@
 //! Max-Forwards: how many more hops OPTIONS may take (RFC 9110 section 7.6.2). TRACE takes none here.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Response, header, request};
+use http::{HeaderValue, Method};
 
 use super::{
     body::ResponseBody,
     failure::{Failure, Kind},
 };
-
-const LIMITED: HeaderName = header::MAX_FORWARDS;
+use crate::wire::{Answer, RequestHead, fields::Name};
 
 /// The answer of the last hop, if that is us: none of the upstream's options are known here, and none are told.
 ///
 /// # Errors
 /// The field says no number.
-pub(super) fn last(app: &request::Parts) -> Result<Option<Response<ResponseBody>>, Failure> {
-    if app.method != Method::OPTIONS || !app.headers.contains_key(LIMITED) {
+pub(super) fn last(app: &RequestHead) -> Result<Option<Answer<ResponseBody>>, Failure> {
+    if app.method != Method::OPTIONS || !app.fields.contains(Name::MAX_FORWARDS) {
         return Ok(None);
     }
     let most = most(app)
         .ok_or_else(|| Failure::new(Kind::Malformed, "Max-Forwards must be there once, as decimal digits"))?;
-    Ok((most == 0).then(|| Response::new(ResponseBody::whole(Bytes::new()))))
+    Ok((most == 0).then(|| Answer::new(ResponseBody::whole(Bytes::new()))))
 }
 
 /// What the next hop is told.
-pub(super) fn left(app: &request::Parts) -> Option<HeaderValue> {
+pub(super) fn left(app: &RequestHead) -> Option<HeaderValue> {
     let most = if app.method == Method::OPTIONS { most(app)? } else { return None };
     Some(most.saturating_sub(1).into())
 }
 
 /// More than fits is as many as fit.
-fn most(app: &request::Parts) -> Option<u32> {
-    let mut values = app.headers.get_all(LIMITED).iter();
-    let value = values.next().filter(|_| values.next().is_none())?.as_bytes();
+fn most(app: &RequestHead) -> Option<u32> {
+    let value = app.fields.get_only(Name::MAX_FORWARDS)?;
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

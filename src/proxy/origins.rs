@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Version};
+use http::Version;
 
 use super::{
     failure::{Failure, Kind},
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     telemetry::UpstreamMetrics,
     upstream::{Elsewhere, Endpoint, Origin, tls},
-    wire::Stream,
+    wire::{Stream, fields::Fields},
 };
 
 /// How many origins that nobody configured keep their connections.
@@ -161,7 +161,7 @@ impl Others {
     ///
     /// # Errors
     /// It has come through here before, cannot be reached, or may not be.
-    pub async fn dial(&self, origin: &Origin, app: &HeaderMap, version: Version) -> Result<Stream, Failure> {
+    pub async fn dial(&self, origin: &Origin, app: &Fields, version: Version) -> Result<Stream, Failure> {
         let via = &self.settings.via;
         if via.is_in(app) {
             let detail = "this request for a tunnel has come through here before: an outer proxy leads back to this bearward";

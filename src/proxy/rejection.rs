@@ -3,9 +3,13 @@
 //! Knows the rules of `token_invalid`, how much of an answer may be looked at, and how to read a challenge
 //! (RFC 9110 section 11.6.1). Does not know what follows from a rejection. Every answer comes out as it went in.
 
-use http::{HeaderMap, Response, StatusCode, header};
+use http::StatusCode;
 
 use super::body::Streamed;
+use crate::wire::{
+    Answer,
+    fields::{Fields, Name},
+};
 
 /// The longest answer that is looked at, in octets.
 pub(super) const LONGEST_LOOK: usize = 64 << 10;
@@ -52,29 +56,29 @@ pub(super) enum Verdict {
 }
 
 /// Judges an answer. One to HEAD has no content, and only its challenge can say something.
-pub(super) async fn judge(rules: &[Rule], mut response: Response<Streamed>) -> (Verdict, Response<Streamed>) {
+pub(super) async fn judge(rules: &[Rule], mut response: Answer<Streamed>) -> (Verdict, Answer<Streamed>) {
     let mut rejected = false;
     for rule in rules {
         rejected = rejected || fits(rule, &mut response).await;
     }
     // More scope is what it lacks (RFC 6750 section 3.1), and a new token would not have more.
-    if rejected && bearer_errors(response.headers()).iter().any(|error| error == "insufficient_scope") {
+    if rejected && bearer_errors(&response.head.fields).iter().any(|error| error == "insufficient_scope") {
         rejected = false;
     }
     (if rejected { Verdict::Rejected } else { Verdict::Accepted }, response)
 }
 
-async fn fits(rule: &Rule, response: &mut Response<Streamed>) -> bool {
+async fn fits(rule: &Rule, response: &mut Answer<Streamed>) -> bool {
     match rule {
-        Rule::Any401 => response.status() == StatusCode::UNAUTHORIZED,
+        Rule::Any401 => response.head.status == StatusCode::UNAUTHORIZED,
         Rule::Challenge => {
-            response.status() == StatusCode::UNAUTHORIZED
-                && bearer_errors(response.headers()).iter().any(|error| error == "invalid_token")
+            response.head.status == StatusCode::UNAUTHORIZED
+                && bearer_errors(&response.head.fields).iter().any(|error| error == "invalid_token")
         }
         Rule::Body { status, pointer, equals } => {
-            response.status() == *status
-                && is_plain_json(response.headers())
-                && look(response.body_mut()).await.is_some_and(|content| says(&content, pointer, equals))
+            response.head.status == *status
+                && is_plain_json(&response.head.fields)
+                && look(&mut response.content).await.is_some_and(|content| says(&content, pointer, equals))
         }
     }
 }
@@ -90,24 +94,23 @@ pub(crate) fn says(content: &[u8], pointer: &str, equals: &str) -> bool {
 }
 
 /// JSON, or what does not say what it is, in no further coding: nothing is decompressed to be looked at.
-pub(crate) fn is_plain_json(fields: &HeaderMap) -> bool {
-    let json = fields.get(header::CONTENT_TYPE).is_none_or(|value| {
-        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+pub(crate) fn is_plain_json(fields: &Fields) -> bool {
+    let json = fields.get(Name::CONTENT_TYPE).is_none_or(|value| {
+        let essence = std::str::from_utf8(value).unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let essence = essence.to_ascii_lowercase();
         matches!(essence.as_str(), "application/json" | "text/json") || essence.ends_with("+json")
     });
     let plain = fields
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+        .get_all(Name::CONTENT_ENCODING)
+        .all(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"identity"));
     json && plain
 }
 
 /// The `error` parameters of every Bearer challenge.
-pub(crate) fn bearer_errors(fields: &HeaderMap) -> Vec<String> {
+pub(crate) fn bearer_errors(fields: &Fields) -> Vec<String> {
     let mut errors = Vec::new();
-    for value in fields.get_all(header::WWW_AUTHENTICATE) {
-        let text = String::from_utf8_lossy(value.as_bytes());
+    for value in fields.get_all(Name::WWW_AUTHENTICATE) {
+        let text = String::from_utf8_lossy(value);
         let mut in_bearer = false;
         for item in list_items(&text) {
             let (scheme, parameter) = scheme_and_parameter(item);

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, fmt, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header, request, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Version, header, uri::PathAndQuery};
 
 use super::{
     complaints::Complaints,
@@ -20,6 +20,10 @@ use crate::{
     upstream::{
         Endpoint, Origin,
         client::{Client, Limits},
+    },
+    wire::{
+        RequestHead,
+        fields::{Fields, Name},
     },
 };
 
@@ -167,7 +171,7 @@ impl Route {
     ///
     /// # Errors
     /// It must name a subject and does not.
-    pub(super) fn source(&self, fields: &HeaderMap) -> Result<Option<Cow<'_, TokenSource>>, Failure> {
+    pub(super) fn source(&self, fields: &Fields) -> Result<Option<Cow<'_, TokenSource>>, Failure> {
         match &self.supply {
             None => Ok(None),
             Some(Supply::One(source)) => Ok(Some(Cow::Borrowed(source))),
@@ -179,12 +183,12 @@ impl Route {
     }
 }
 
-fn subject<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Failure> {
+fn subject<'a>(fields: &'a Fields, name: &HeaderName) -> Result<&'a str, Failure> {
     let wrong = |problem: &str| {
         Failure::new(Kind::NoSubject, format!("the field {name} must name the subject: it {problem}"))
     };
-    let mut values = fields.get_all(name).iter();
-    let value = values.next().ok_or_else(|| wrong("is missing"))?.as_bytes();
+    let mut values = fields.get_all(name);
+    let value = values.next().ok_or_else(|| wrong("is missing"))?;
     if values.next().is_some() {
         return Err(wrong("is there more than once"));
     }
@@ -205,9 +209,9 @@ impl Entry {
     ///
     /// # Errors
     /// It belongs to no upstream, or its path could be taken for another's.
-    pub(super) fn find(&self, head: &request::Parts) -> Result<(&Rc<Route>, PathAndQuery), Failure> {
+    pub(super) fn find(&self, head: &RequestHead) -> Result<(&Rc<Route>, PathAndQuery), Failure> {
         let whole = head
-            .uri
+            .target
             .path_and_query()
             .ok_or_else(|| Failure::new(Kind::Malformed, "the request target has no path"))?;
         let (route, prefix, base) = match self {
@@ -218,7 +222,7 @@ impl Entry {
             }
             Self::Forward(route) => (route, 0, ""),
         };
-        if route.settings.via.is_in(&head.headers) {
+        if route.settings.via.is_in(&head.fields) {
             let detail = "this request has come through here before: where it goes leads back to this bearward (`url`, or an \
                           outer proxy)";
             return Err(Failure::new(Kind::Loop, detail).at(&route.settings.name));
@@ -264,10 +268,10 @@ impl RouteTable {
 }
 
 /// The host a request names, without its port and the dot of the root.
-fn host_of(head: &request::Parts) -> &str {
-    let authority = match head.uri.authority() {
+fn host_of(head: &RequestHead) -> &str {
+    let authority = match head.target.authority() {
         Some(authority) => authority.as_str(),
-        None => head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        None => head.fields.get(Name::HOST).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default(),
     };
     let host = match authority.rfind(':') {
         Some(colon) if !authority[colon..].contains(']') => &authority[..colon],

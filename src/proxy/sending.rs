@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Response};
+use http::Method;
 use tokio::time::Instant;
 
 use super::{
@@ -18,23 +18,26 @@ use super::{
     replay::{BodyFault, Replay, RequestBody},
     routes::{Route, Settings},
 };
-use crate::upstream::client::{SendError, is_idempotent};
+use crate::{
+    upstream::client::{SendError, is_idempotent},
+    wire::Answer,
+};
 
 /// Sends a request on `route` and returns the answer's head, its body still streaming.
 ///
 /// # Errors
 /// The application's body failed, or the upstream gave no answer.
-pub(super) async fn send<'route>(
-    route: &'route Route,
+pub(super) async fn send(
+    route: &Route,
     method: &Method,
-    outgoing: impl Fn() -> Outgoing<'route>,
+    outgoing: &Outgoing<'_>,
     body: RequestBody,
     replay: &Replay,
-) -> Result<Response<Streamed>, Failure> {
+) -> Result<Answer<Streamed>, Failure> {
     let settings = route.settings();
     let mut outcome = {
         // Pinned where it begins: it is large, and moved whole by each of these otherwise.
-        let answer = pin!(outgoing().send(body, replay.interim()));
+        let answer = pin!(outgoing.send(body, replay.interim()));
         once(settings, answer, replay).await
     };
     let again = match &outcome {
@@ -46,7 +49,7 @@ pub(super) async fn send<'route>(
     };
     if let Some(body) = again {
         // Where one kept connection has ended, the others may have too.
-        let answer = pin!(outgoing().send_afresh(body, replay.interim()));
+        let answer = pin!(outgoing.send_afresh(body, replay.interim()));
         outcome = once(settings, answer, replay).await;
     }
     outcome.map_err(|unanswered| unanswered.told(settings, replay))
@@ -59,9 +62,9 @@ enum Unanswered {
 
 async fn once(
     settings: &Settings,
-    answer: Pin<&mut impl Future<Output = Result<Response<AnswerBody>, SendError>>>,
+    answer: Pin<&mut impl Future<Output = Result<Answer<AnswerBody>, SendError>>>,
     replay: &Replay,
-) -> Result<Response<Streamed>, Unanswered> {
+) -> Result<Answer<Streamed>, Unanswered> {
     let answer = patiently(settings.response_timeout, replay, answer).await;
     let response = answer.ok_or(Unanswered::TimedOut)?.map_err(Unanswered::Error)?;
     Ok(response.map(|body| Streamed::new(body, settings.body_timeout)))

@@ -4,13 +4,15 @@
 //! Knows Upgrade (RFC 9110 section 7.8), the WebSocket handshake (RFC 6455 section 4) and extended CONNECT (RFC 8441), and
 //! makes of one what the other hop understands. Does not know tokens, connections, or what is said in a tunnel.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request,
-};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::Protocol as Extended;
 
 use super::{
@@ -22,7 +24,10 @@ use super::{
 use crate::{
     telemetry::UpstreamMetrics,
     upstream::Protocol,
-    wire::{self, Stream},
+    wire::{
+        self, Answer, AnswerHead, RequestHead, Stream,
+        fields::{Field, Fields, Name},
+    },
 };
 
 const WEBSOCKET: &str = "websocket";
@@ -41,7 +46,7 @@ pub(super) struct Upgrade {
 #[derive(Debug)]
 enum Asked {
     /// By Upgrade, for one of these protocols.
-    Http1(String),
+    Http1(HeaderValue),
     /// By extended CONNECT, for `websocket`.
     Http2,
 }
@@ -49,7 +54,7 @@ enum Asked {
 impl Asked {
     fn is_websocket(&self) -> bool {
         match self {
-            Self::Http1(protocols) => names(protocols, WEBSOCKET),
+            Self::Http1(protocols) => names(protocols.as_bytes(), WEBSOCKET),
             Self::Http2 => true,
         }
     }
@@ -82,15 +87,15 @@ impl Upgrade {
     /// # Errors
     /// A handshake that cannot be carried to this upstream.
     pub(super) fn asked(
-        app: &request::Parts,
+        app: &RequestHead,
         has_content: bool,
         route: &Route,
     ) -> Result<Option<Self>, Failure> {
         let asked = if app.method == Method::CONNECT {
             Asked::Http2
-        } else if app.version == Version::HTTP_11 && app.headers.contains_key(header::UPGRADE) && !has_content
+        } else if app.version == Version::HTTP_11 && app.fields.contains(Name::UPGRADE) && !has_content
         {
-            match protocols(&app.headers) {
+            match protocols(&app.fields) {
                 Some(protocols) => Asked::Http1(protocols),
                 None => return Ok(None),
             }
@@ -113,44 +118,47 @@ impl Upgrade {
     }
 
     /// Whether a field of the application's handshake means nothing to the upstream's.
-    pub(super) fn leaves_behind(&self, name: &HeaderName) -> bool {
+    pub(super) fn leaves_behind(&self, field: &Field<'_>) -> bool {
         let same = matches!((&self.asked, &self.onward), (Asked::Http1(_), Onward::Http1 { .. }));
-        !same && *name == header::SEC_WEBSOCKET_KEY
+        !same && field.is(Name::SEC_WEBSOCKET_KEY)
     }
 
-    /// Asks the upstream in the fields of its request, anew for each sending.
-    pub(super) fn write_fields(&self, fields: &mut HeaderMap) {
-        if !matches!(self.asked, Asked::Http1(_)) || !matches!(self.onward, Onward::Http1 { .. }) {
-            fields.entry(header::SEC_WEBSOCKET_VERSION).or_insert(WEBSOCKET_VERSION);
+    /// The fields in which the upstream is asked besides those of the application's, anew for each sending.
+    pub(super) fn added(&self, app: &RequestHead, show: &mut dyn FnMut(&HeaderName, &HeaderValue)) {
+        let other_hop = !matches!(self.asked, Asked::Http1(_)) || !self.is_on_http1();
+        if other_hop && !app.fields.contains(Name::SEC_WEBSOCKET_VERSION) {
+            show(&header::SEC_WEBSOCKET_VERSION, &WEBSOCKET_VERSION);
         }
         let Onward::Http1 { key } = &self.onward else { return };
-        let protocols = match &self.asked {
-            Asked::Http1(protocols) => HeaderValue::try_from(protocols),
+        match &self.asked {
+            Asked::Http1(protocols) => show(&header::UPGRADE, protocols),
             Asked::Http2 => {
                 let nonce = nonce();
-                fields.insert(header::SEC_WEBSOCKET_KEY, nonce.clone());
+                show(&header::SEC_WEBSOCKET_KEY, &nonce);
                 key.replace(Some(nonce));
-                Ok(HeaderValue::from_static(WEBSOCKET))
+                show(&header::UPGRADE, &HeaderValue::from_static(WEBSOCKET));
             }
-        };
-        if let Ok(protocols) = protocols {
-            fields.insert(header::UPGRADE, protocols);
-            let and_te = fields.contains_key(header::TE);
-            let connection = if and_te { "te, upgrade" } else { "upgrade" };
-            fields.insert(header::CONNECTION, HeaderValue::from_static(connection));
         }
     }
 
-    /// Asks the upstream by the request's method.
-    pub(super) fn write_method(&self, head: &mut Request<()>) {
+    /// Whether the upstream is asked by Upgrade, which Connection then names.
+    pub(super) fn is_on_http1(&self) -> bool {
+        matches!(self.onward, Onward::Http1 { .. })
+    }
+
+    /// The method in which the upstream is asked.
+    pub(super) fn method<'a>(&self, asked: &'a Method) -> &'a Method {
         match self.onward {
-            Onward::Http1 { .. } if matches!(self.asked, Asked::Http2) => *head.method_mut() = Method::GET,
-            Onward::Http1 { .. } => {}
-            Onward::Http2 { .. } => {
-                *head.method_mut() = Method::CONNECT;
-                head.extensions_mut().insert(Extended::from_static(WEBSOCKET));
-            }
+            Onward::Http1 { .. } if matches!(self.asked, Asked::Http2) => &Method::GET,
+            Onward::Http1 { .. } => asked,
+            Onward::Http2 { .. } => &Method::CONNECT,
         }
+    }
+
+    /// What an extended CONNECT asks the upstream for.
+    pub(super) fn protocol(&self) -> Option<&Extended> {
+        static PROTOCOL: LazyLock<Extended> = LazyLock::new(|| Extended::from_static(WEBSOCKET));
+        (!self.is_on_http1()).then(|| &*PROTOCOL)
     }
 
     /// The tunnel, where this answer opens one; else the answer, which is one like others. The head comes out as the application's
@@ -158,8 +166,8 @@ impl Upgrade {
     ///
     /// # Errors
     /// The upstream agreed to something that it was not asked for, or in a way that is none.
-    pub(super) fn agreed(&self, response: Response<Streamed>) -> Result<Agreed, Failure> {
-        let status = response.status();
+    pub(super) fn agreed(&self, response: Answer<Streamed>) -> Result<Agreed, Failure> {
+        let status = response.head.status;
         match &self.onward {
             Onward::Http1 { .. } if status == StatusCode::SWITCHING_PROTOCOLS => {}
             Onward::Http2 { .. } if status.is_success() => {}
@@ -169,46 +177,46 @@ impl Upgrade {
             }
             _ => return Ok(Agreed::Not(Box::new(response))),
         }
-        let (mut head, body) = response.into_parts();
+        let Answer { mut head, content } = response;
         let said = match &self.onward {
-            Onward::Http1 { key } => self.check(&head.headers, key.take())?,
+            Onward::Http1 { key } => self.check(&head.fields, key.take())?,
             Onward::Http2 { .. } => WEBSOCKET.to_owned(),
         };
-        let stream = body.upgraded().ok_or_else(|| wrong("it switched protocols and kept the connection"))?;
-        head.headers = fields::of_answer(head.headers);
-        head.headers.remove(header::CONTENT_LENGTH);
+        let stream = content.upgraded().ok_or_else(|| wrong("it switched protocols and kept the connection"))?;
+        fields::of_answer(&mut head.fields);
+        head.fields.remove(Name::CONTENT_LENGTH);
         match &self.asked {
             Asked::Http1(_) => {
                 head.status = StatusCode::SWITCHING_PROTOCOLS;
-                head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+                head.fields.insert(&header::CONNECTION, &HeaderValue::from_static("upgrade"));
                 let said = HeaderValue::try_from(said)
                     .map_err(|_| wrong("it switched to what is no protocol's name"))?;
-                head.headers.insert(header::UPGRADE, said);
+                head.fields.insert(&header::UPGRADE, &said);
                 if let Onward::Http2 { accept: Some(accept) } = &self.onward {
-                    head.headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.clone());
+                    head.fields.insert(&header::SEC_WEBSOCKET_ACCEPT, accept);
                 }
             }
             Asked::Http2 => {
                 head.status = StatusCode::OK;
-                head.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+                head.fields.remove(Name::SEC_WEBSOCKET_ACCEPT);
             }
         }
-        Ok(Agreed::On(Response::from_parts(head, ()), stream))
+        Ok(Agreed::On(Box::new(head), stream))
     }
 
     /// What a 101 switches to: nothing but what was asked for, and for a nonce of ours with the proof that belongs to it.
-    fn check(&self, fields: &HeaderMap, key: Option<HeaderValue>) -> Result<String, Failure> {
+    fn check(&self, fields: &Fields, key: Option<HeaderValue>) -> Result<String, Failure> {
         let asked = match &self.asked {
-            Asked::Http1(protocols) => protocols,
-            Asked::Http2 => WEBSOCKET,
+            Asked::Http1(protocols) => protocols.as_bytes(),
+            Asked::Http2 => WEBSOCKET.as_bytes(),
         };
-        let said: Vec<&str> = members(fields, header::UPGRADE).collect();
+        let said: Vec<&str> = members(fields, Name::UPGRADE).collect();
         if said.is_empty() || !said.iter().all(|protocol| names(asked, protocol)) {
             return Err(wrong("it switched to a protocol that was not asked for"));
         }
         if let Some(key) = key {
-            let proof = fields.get(header::SEC_WEBSOCKET_ACCEPT);
-            if proof != Some(&accept(&key)?) {
+            let proof = fields.get(Name::SEC_WEBSOCKET_ACCEPT);
+            if proof != Some(accept(key.as_bytes())?.as_bytes()) {
                 return Err(wrong("its Sec-WebSocket-Accept is not the answer to our Sec-WebSocket-Key"));
             }
         }
@@ -220,9 +228,9 @@ impl Upgrade {
 #[derive(Debug)]
 pub(super) enum Agreed {
     /// It did: the head of the answer, and the connection.
-    On(Response<()>, Stream),
+    On(Box<AnswerHead>, Stream),
     /// It answered instead.
-    Not(Box<Response<Streamed>>),
+    Not(Box<Answer<Streamed>>),
 }
 
 /// What follows the head: both hops become one, counted as long as it is there.
@@ -244,9 +252,9 @@ pub(super) fn tunnel(
 }
 
 /// Whether this is an extended CONNECT for a protocol that passes here.
-pub(super) fn is_extended_connect(app: &request::Parts) -> bool {
+pub(super) fn is_extended_connect(app: &RequestHead) -> bool {
     app.method == Method::CONNECT
-        && app.extensions.get::<Extended>().is_some_and(|protocol| protocol.as_ref() == WEBSOCKET.as_bytes())
+        && app.protocol.as_ref().is_some_and(|protocol| protocol.as_ref() == WEBSOCKET.as_bytes())
 }
 
 fn wrong(what: &'static str) -> Failure {
@@ -254,12 +262,12 @@ fn wrong(what: &'static str) -> Failure {
 }
 
 /// What of the application's Upgrade goes on, if Connection says that it is meant for us.
-fn protocols(fields: &HeaderMap) -> Option<String> {
-    if !fields::lists(fields, header::CONNECTION, "upgrade") {
+fn protocols(fields: &Fields) -> Option<HeaderValue> {
+    if !fields::lists(fields, Name::CONNECTION, "upgrade") {
         return None;
     }
-    let passing: Vec<&str> = members(fields, header::UPGRADE).filter(|protocol| passes(protocol)).collect();
-    (!passing.is_empty()).then(|| passing.join(", "))
+    let passing: Vec<&str> = members(fields, Name::UPGRADE).filter(|protocol| passes(protocol)).collect();
+    if passing.is_empty() { None } else { HeaderValue::try_from(passing.join(", ")).ok() }
 }
 
 /// HTTP is spoken by each hop for itself, and nobody but us ends TLS on this one.
@@ -269,20 +277,19 @@ fn passes(protocol: &str) -> bool {
         && !["h2c", "h2", "http", "tls"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
-fn members(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = fields.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+fn members(fields: &Fields, name: Name) -> impl Iterator<Item = &str> {
+    let values = fields.get_all(name).filter_map(|value| std::str::from_utf8(value).ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|member| !member.is_empty())
 }
 
-fn names(protocols: &str, one: &str) -> bool {
-    protocols.split(", ").any(|protocol| protocol.eq_ignore_ascii_case(one))
+fn names(protocols: &[u8], one: &str) -> bool {
+    wire::fields::members(std::iter::once(protocols)).any(|protocol| protocol.eq_ignore_ascii_case(one.as_bytes()))
 }
 
 /// The application's nonce: 16 octets in base64 (RFC 6455 section 4.2.1).
-fn the_key(app: &request::Parts) -> Result<&HeaderValue, Failure> {
-    let mut keys = app.headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
-    let key = keys.next().filter(|_| keys.next().is_none());
-    let key = key.filter(|key| STANDARD.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == 16));
+fn the_key(app: &RequestHead) -> Result<&[u8], Failure> {
+    let key = app.fields.get_only(Name::SEC_WEBSOCKET_KEY);
+    let key = key.filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16));
     key.ok_or_else(|| {
         Failure::new(
             Kind::Malformed,
@@ -297,9 +304,9 @@ fn nonce() -> HeaderValue {
     HeaderValue::try_from(nonce).unwrap_or_else(|_| HeaderValue::from_static("base64 is a field value"))
 }
 
-fn accept(key: &HeaderValue) -> Result<HeaderValue, Failure> {
+fn accept(key: &[u8]) -> Result<HeaderValue, Failure> {
     let mut hashed = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    hashed.update(key.as_bytes());
+    hashed.update(key);
     hashed.update(WEBSOCKET_ID);
     HeaderValue::try_from(STANDARD.encode(hashed.finish()))
         .map_err(|_| wrong("its Sec-WebSocket-Accept cannot be told"))

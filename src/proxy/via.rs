@@ -2,7 +2,9 @@
 //!
 //! The name is a pseudonym of this process alone: two of us may stand in one another's way, and that is no loop.
 
-use http::{HeaderMap, HeaderValue, Version, header};
+use http::{HeaderValue, Version};
+
+use crate::wire::fields::{Fields, Name};
 
 /// How many letters and digits tell one process from another.
 const LETTERS: usize = 6;
@@ -46,11 +48,11 @@ impl Via {
     }
 
     /// What a message is told that was received in `version` with `fields`: all of its way until here, and us.
-    pub fn after(&self, fields: &HeaderMap, version: Version) -> HeaderValue {
+    pub fn after(&self, fields: &Fields, version: Version) -> HeaderValue {
         let own = self.of(version);
         let mut all = Vec::new();
-        for before in fields.get_all(header::VIA) {
-            all.extend_from_slice(before.as_bytes());
+        for before in fields.get_all(Name::VIA) {
+            all.extend_from_slice(before);
             all.extend_from_slice(b", ");
         }
         all.extend_from_slice(own.as_bytes());
@@ -58,11 +60,8 @@ impl Via {
     }
 
     /// Whether these fields have been here before.
-    pub fn is_in(&self, fields: &HeaderMap) -> bool {
-        let mut members = fields
-            .get_all(header::VIA)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|octet| *octet == b','));
+    pub fn is_in(&self, fields: &Fields) -> bool {
+        let mut members = fields.get_all(Name::VIA).flat_map(|value| value.split(|octet| *octet == b','));
         members.any(|member| {
             let mut words =
                 member.split(|octet| matches!(octet, b' ' | b'\t')).filter(|word| !word.is_empty());

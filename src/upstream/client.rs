@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,7 +27,11 @@ use super::{
     socket::Socket,
     tunnelling::ExtendedConnect,
 };
-use crate::wire::{LocalExecutor, Stream};
+use crate::wire::{
+    Answer, AnswerHead, LocalExecutor, Stream,
+    fields::{Name, Names},
+    head::Outgoing,
+};
 
 /// The largest head of an HTTP/2 answer, in octets (a larger one is a fault of the upstream).
 const HEAD_SIZE: u32 = 64 << 10;
@@ -101,7 +105,7 @@ where
         &self.endpoint
     }
 
-    /// Sends `request` (origin-form target, `Host` among its fields) and returns the answer's head; the body streams.
+    /// Sends `request` with this content and returns the answer's head; the body streams.
     /// Interim answers are shown to `interim`, where HTTP/1.1 is spoken. A request of which nothing was written, because a kept
     /// connection was found closed, goes out on a fresh one. Dropping the future drops the connection.
     ///
@@ -109,19 +113,22 @@ where
     /// There is no connection, or it brought no final answer.
     pub async fn send(
         &self,
-        request: Request<B>,
-        interim: &mut dyn FnMut(response::Parts),
-    ) -> Result<Response<AnswerBody<B>>, SendError> {
-        if let Some(line) = self.line_for_tunnel(&request).await? {
-            return self.carry(line, Outgoing::Whole(request), interim).await.map_err(Unanswered::last);
+        request: &dyn Outgoing,
+        content: B,
+        interim: &mut dyn FnMut(AnswerHead),
+    ) -> Result<Answer<AnswerBody<B>>, SendError> {
+        let unsent = Unsent::Content(content);
+        if request.asks_to_switch() || *request.method() == Method::CONNECT {
+            return self.send_for_tunnel(request, unsent, interim).await;
         }
         // What can be sent again need not be choosy.
-        let once = !is_idempotent(request.method()) || !request.body().is_end_stream();
-        let outgoing = Outgoing::Whole(request);
-        let Some(line) = self.pool.take(once) else { return self.send_on_fresh(outgoing, interim).await };
-        match self.carry(line, outgoing, interim).await {
-            Ok(response) => Ok(response),
-            Err(Unanswered::NotSent(outgoing, _)) => self.send_on_fresh(*outgoing, interim).await,
+        let once = !is_idempotent(request.method()) || unsent.has_content();
+        let Some(line) = self.pool.take(once) else {
+            return self.send_on_fresh(request, unsent, interim).await;
+        };
+        match self.carry(line, request, unsent, interim).await {
+            Ok(answer) => Ok(answer),
+            Err(Unanswered::NotSent(unsent, _)) => self.send_on_fresh(request, *unsent, interim).await,
             Err(Unanswered::Failed(error)) => Err(error),
         }
     }
@@ -132,24 +139,40 @@ where
     /// There is no connection, or it brought no final answer.
     pub async fn send_afresh(
         &self,
-        request: Request<B>,
-        interim: &mut dyn FnMut(response::Parts),
-    ) -> Result<Response<AnswerBody<B>>, SendError> {
-        match self.line_for_tunnel(&request).await? {
-            Some(line) => self.carry(line, Outgoing::Whole(request), interim).await.map_err(Unanswered::last),
-            None => self.send_on_fresh(Outgoing::Whole(request), interim).await,
+        request: &dyn Outgoing,
+        content: B,
+        interim: &mut dyn FnMut(AnswerHead),
+    ) -> Result<Answer<AnswerBody<B>>, SendError> {
+        let unsent = Unsent::Content(content);
+        if request.asks_to_switch() || *request.method() == Method::CONNECT {
+            return self.send_for_tunnel(request, unsent, interim).await;
         }
+        self.send_on_fresh(request, unsent, interim).await
+    }
+
+    /// Boxed, as the rare way that it is.
+    fn send_for_tunnel<'a>(
+        &'a self,
+        request: &'a dyn Outgoing,
+        unsent: Unsent<B>,
+        interim: &'a mut dyn FnMut(AnswerHead),
+    ) -> LocalBoxFuture<'a, Result<Answer<AnswerBody<B>>, SendError>> {
+        Box::pin(async move {
+            let line = self.line_for_tunnel(request).await?;
+            self.carry(line, request, unsent, interim).await.map_err(Unanswered::last)
+        })
     }
 
     /// Boxed, because it is the rare way and would double every exchange's size.
     fn send_on_fresh<'a>(
         &'a self,
-        outgoing: Outgoing<B>,
-        interim: &'a mut dyn FnMut(response::Parts),
-    ) -> LocalBoxFuture<'a, Result<Response<AnswerBody<B>>, SendError>> {
+        request: &'a dyn Outgoing,
+        unsent: Unsent<B>,
+        interim: &'a mut dyn FnMut(AnswerHead),
+    ) -> LocalBoxFuture<'a, Result<Answer<AnswerBody<B>>, SendError>> {
         Box::pin(async move {
             let line = self.open().await?;
-            self.carry(line, outgoing, interim).await.map_err(Unanswered::last)
+            self.carry(line, request, unsent, interim).await.map_err(Unanswered::last)
         })
     }
 
@@ -216,47 +239,60 @@ where
     async fn carry(
         &self,
         line: Line<B>,
-        outgoing: Outgoing<B>,
-        interim: &mut dyn FnMut(response::Parts),
+        request: &dyn Outgoing,
+        unsent: Unsent<B>,
+        interim: &mut dyn FnMut(AnswerHead),
     ) -> Carried<B> {
-        match (line, outgoing) {
-            (Line::Own(mut connection), Outgoing::Whole(request)) => {
-                let sending = encoded(request, connection.memory());
+        match (line, unsent) {
+            (Line::Own(mut connection), Unsent::Content(content)) => {
+                let sending = Sending::new(request, content, connection.memory());
                 self.carry_http1(connection, sending, interim).await
             }
-            (Line::Own(connection), Outgoing::Encoded(sending)) => {
+            (Line::Own(connection), Unsent::Encoded(sending)) => {
                 self.carry_http1(connection, sending, interim).await
             }
-            (Line::Shared(sender, born), Outgoing::Whole(request)) => {
-                let carried = self.carry_http2(sender, request).await;
-                // A stream may be refused for itself alone; a connection that is told to end takes no other.
-                let ends = match &carried {
-                    Err(Unanswered::Failed(SendError::NotBegun(cause))) => {
-                        cause.downcast_ref().and_then(of_h2).is_some_and(h2::Error::is_go_away)
-                    }
-                    outcome => matches!(outcome, Err(Unanswered::NotSent(..))),
-                };
-                if ends {
-                    self.pool.retire(born);
-                }
-                carried
+            (Line::Shared(sender, born), Unsent::Content(content)) => {
+                // Boxed: with hyper's futures in it, every exchange would be as large.
+                Box::pin(self.carry_shared(sender, born, request, content)).await
             }
-            (Line::Shared(..), Outgoing::Encoded(_)) => {
+            (Line::Shared(..), Unsent::Encoded(_)) => {
                 let changed = "the upstream speaks another version of HTTP than a moment ago";
                 Err(Unanswered::Failed(SendError::Cut(changed.into())))
             }
         }
     }
 
+    async fn carry_shared(
+        &self,
+        sender: http2::SendRequest<B>,
+        born: tokio::time::Instant,
+        request: &dyn Outgoing,
+        content: B,
+    ) -> Carried<B> {
+        let request = for_http2(request, content, self.endpoint.origin().is_https());
+        let carried = self.carry_http2(sender, request.map_err(Unanswered::Failed)?).await;
+        // A stream may be refused for itself alone; a connection that is told to end takes no other.
+        let ends = match &carried {
+            Err(Unanswered::Failed(SendError::NotBegun(cause))) => {
+                cause.downcast_ref().and_then(of_h2).is_some_and(h2::Error::is_go_away)
+            }
+            outcome => matches!(outcome, Err(Unanswered::NotSent(..))),
+        };
+        if ends {
+            self.pool.retire(born);
+        }
+        carried
+    }
+
     async fn carry_http1(
         &self,
         connection: Box<http1::Connection>,
         sending: Sending<B>,
-        interim: &mut dyn FnMut(response::Parts),
+        interim: &mut dyn FnMut(AnswerHead),
     ) -> Carried<B> {
         let was_kept = connection.is_proven();
         let answer = Exchange::new(connection, sending).answer(interim).await;
-        let (parts, exchange) = answer.map_err(|unanswered| {
+        let (head, exchange) = answer.map_err(|unanswered| {
             let unanswered = Unanswered::from(unanswered);
             if was_kept
                 && matches!(unanswered, Unanswered::NotSent(..) | Unanswered::Failed(SendError::Cut(_)))
@@ -265,11 +301,14 @@ where
             }
             unanswered
         })?;
-        Ok(Response::from_parts(parts, AnswerBody::http1(exchange, Rc::downgrade(&self.pool))))
+        Ok(Answer { head, content: AnswerBody::http1(exchange, Rc::downgrade(&self.pool)) })
     }
 
-    async fn carry_http2(&self, mut sender: http2::SendRequest<B>, mut request: Request<B>) -> Carried<B> {
-        for_http2(&mut request, self.endpoint.origin().is_https()).map_err(Unanswered::Failed)?;
+    async fn carry_http2(
+        &self,
+        mut sender: http2::SendRequest<B>,
+        request: http::Request<B>,
+    ) -> Carried<B> {
         let is_connect = *request.method() == Method::CONNECT;
         let mut response = sender.try_send_request(request).await.map_err(Unanswered::from)?;
         // hyper hands the stream over after a 200 alone.
@@ -280,22 +319,28 @@ where
         } else {
             None
         };
-        Ok(response.map(|incoming| AnswerBody::http2(incoming, tunnel)))
+        Ok(response.map(|incoming| AnswerBody::http2(incoming, tunnel)).into())
     }
 }
 
-type Carried<B> = Result<Response<AnswerBody<B>>, Unanswered<B>>;
+type Carried<B> = Result<Answer<AnswerBody<B>>, Unanswered<B>>;
 
-/// A request on its way to a connection.
-enum Outgoing<B> {
-    Whole(Request<B>),
-    /// For HTTP/1.1; none of it was written.
+/// What of a request is not in its head, on its way to a connection.
+enum Unsent<B> {
+    Content(B),
+    /// All of it as HTTP/1.1 writes it; none of it was written.
     Encoded(Sending<B>),
+}
+
+impl<B: Body> Unsent<B> {
+    fn has_content(&self) -> bool {
+        !matches!(self, Self::Content(content) if content.is_end_stream())
+    }
 }
 
 /// Why one connection brought no answer, and whether the request is still whole in our hands.
 enum Unanswered<B> {
-    NotSent(Box<Outgoing<B>>, Cause),
+    NotSent(Box<Unsent<B>>, Cause),
     Failed(SendError),
 }
 
@@ -313,19 +358,19 @@ impl<B> From<http1::Unanswered<B>> for Unanswered<B> {
     fn from(unanswered: http1::Unanswered<B>) -> Self {
         match unanswered {
             http1::Unanswered::NotSent(sending, error) => {
-                Self::NotSent(Box::new(Outgoing::Encoded(*sending)), error.into())
+                Self::NotSent(Box::new(Unsent::Encoded(*sending)), error.into())
             }
             http1::Unanswered::Failed(error) => Self::Failed(error),
         }
     }
 }
 
-impl<B> From<TrySendError<Request<B>>> for Unanswered<B> {
-    fn from(mut failed: TrySendError<Request<B>>) -> Self {
+impl<B> From<TrySendError<http::Request<B>>> for Unanswered<B> {
+    fn from(mut failed: TrySendError<http::Request<B>>) -> Self {
         let request = failed.take_message();
         let error = failed.into_error();
         match request {
-            Some(request) => Self::NotSent(Box::new(Outgoing::Whole(request)), error.into()),
+            Some(request) => Self::NotSent(Box::new(Unsent::Content(request.into_body())), error.into()),
             None if is_not_begun(&error) => Self::Failed(SendError::NotBegun(error.into())),
             None if error.is_user() => Self::Failed(SendError::Body(error.into())),
             None if error.is_parse_too_large() => Self::Failed(SendError::HeadTooLarge),
@@ -348,49 +393,37 @@ fn of_h2(error: &hyper::Error) -> Option<&h2::Error> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// A request as HTTP/1.1 writes it, into `out`.
-fn encoded<B>(request: Request<B>, out: Vec<u8>) -> Sending<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Cause>,
-{
-    let (mut parts, content) = request.into_parts();
-    if let Some(authority) = parts.uri.authority()
-        && parts.method != Method::CONNECT
-    {
-        let host = HeaderValue::from_str(authority.as_str()).ok();
-        let target = parts.uri.path_and_query().cloned().map(Uri::from);
-        if let Some(host) = host {
-            parts.headers.insert(header::HOST, host);
-        }
-        parts.uri = target.unwrap_or_default();
-    }
-    Sending::new(&parts, content, out)
-}
+/// What HTTP/2 says otherwise, or not at all (RFC 9113 sections 8.2.2 and 8.3.1).
+const NOT_IN_HTTP2: Names = Names::of(&[Name::HOST, Name::CONNECTION, Name::TRANSFER_ENCODING]);
 
-/// `Host` becomes `:authority` and connection-specific fields stay behind (RFC 9113 sections 8.2.2 and 8.3.1).
-fn for_http2<B>(request: &mut Request<B>, https: bool) -> Result<(), SendError> {
-    *request.version_mut() = Version::HTTP_2;
-    if request.uri().authority().is_some() {
-        return Ok(());
-    }
-    let fields = std::mem::take(request.headers_mut());
-    let mut uri = http::uri::Parts::from(std::mem::take(request.uri_mut()));
+/// A request as hyper wants it for HTTP/2: `Host` becomes `:authority`, and connection-specific fields stay behind.
+fn for_http2<B>(outgoing: &dyn Outgoing, content: B, https: bool) -> Result<http::Request<B>, SendError> {
+    let mut uri = http::uri::Parts::default();
     uri.scheme = Some(if https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
-    uri.authority = fields.get(header::HOST).and_then(|host| host.as_bytes().try_into().ok());
+    uri.authority = outgoing.host().try_into().ok();
+    uri.path_and_query = outgoing.target().try_into().ok();
+    let mut request = http::Request::new(content);
+    *request.version_mut() = Version::HTTP_2;
+    *request.method_mut() = outgoing.method().clone();
     *request.uri_mut() = Uri::from_parts(uri).map_err(|error| SendError::NotHttp(error.to_string()))?;
-    let mut kept = HeaderMap::with_capacity(fields.len());
-    let mut last = None;
-    for (name, value) in fields {
-        last = name.or(last);
-        if let Some(name) = &last
-            && !matches!(*name, header::HOST | header::CONNECTION | header::TRANSFER_ENCODING)
-        {
-            kept.append(name.clone(), value);
+    if let Some(protocol) = outgoing.protocol() {
+        request.extensions_mut().insert(protocol.clone());
+    }
+    let mut fields = HeaderMap::with_capacity(outgoing.came().len() + 4);
+    for field in outgoing.came().iter() {
+        if field.known.is_some_and(|name| NOT_IN_HTTP2.has(name)) || outgoing.stays_behind(&field) {
+            continue;
+        }
+        // Both were checked; `http` knows the same octets.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+            fields.append(name, value);
         }
     }
-    *request.headers_mut() = kept;
-    Ok(())
+    outgoing.added(&mut |name, value| {
+        fields.append(name, value.clone());
+    });
+    *request.headers_mut() = fields;
+    Ok(request)
 }
 
 /// Whether doing it twice means the same as once (RFC 9110 section 9.2.2).

@@ -6,7 +6,6 @@
 use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, header};
 use http_body::Body;
 use hyper::{
     client::conn::http2,
@@ -18,7 +17,7 @@ use super::{
     http1,
     pool::Line,
 };
-use crate::wire::LocalExecutor;
+use crate::wire::{LocalExecutor, head::Outgoing};
 
 /// How long a fresh connection's SETTINGS, the first frame of the peer, are waited for.
 const SETTINGS_WITHIN: Duration = Duration::from_secs(1);
@@ -30,23 +29,20 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// The connection for a request that asks for a tunnel; `None` for any other.
+    /// The connection for a request that asks for a tunnel.
     ///
     /// # Errors
     /// There is none, or none on which that can be asked for.
-    pub(super) async fn line_for_tunnel(&self, request: &Request<B>) -> Result<Option<Line<B>>, SendError> {
-        if request.headers().contains_key(header::UPGRADE) {
+    pub(super) async fn line_for_tunnel(&self, request: &dyn Outgoing) -> Result<Line<B>, SendError> {
+        if request.asks_to_switch() {
             // A fresh one: one that was kept would be lost to the pool, and HTTP/2 may be what the others speak.
             let connection = self.endpoint().connect_http1().await.map_err(SendError::Connect)?;
-            return Ok(Some(Line::Own(http1::Connection::new(connection.io))));
-        }
-        if *request.method() != Method::CONNECT {
-            return Ok(None);
+            return Ok(Line::Own(http1::Connection::new(connection.io)));
         }
         let line = self.shared().await?;
         // Asked before the stream is opened: who does not know `:protocol` would take it for a CONNECT of the other kind.
         if self.extended_connect().is_enabled().await {
-            Ok(Some(line))
+            Ok(line)
         } else {
             Err(SendError::NoExtendedConnect)
         }

@@ -3,14 +3,14 @@
 //! Knows the status line (RFC 9112 section 4), where an answer's content ends (section 6.3) and whether its connection persists
 //! (section 9.3). Does not read or write sockets.
 
-use std::io::Write;
-
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Response, StatusCode, Version, header, request};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use hyper::ext::Protocol;
 
 use super::{
-    fields::{self, BeforeColon, Spelling},
-    head::{self, AnswerHead, Framing, HeadError, Limits, Reason, write_fields},
+    fields::{self, BeforeColon, Field, Fields, Name, Onward},
+    head::{self, Framing, HeadError, Limits, Read, write_fields},
+    message::{AnswerHead, Reason},
 };
 
 /// Takes the head of an answer to a request of `method` off the front of `buffer`; `None` if it is not whole yet. Interim (1xx) heads
@@ -22,7 +22,7 @@ pub fn answer(
     buffer: &mut BytesMut,
     method: &Method,
     limits: Limits,
-) -> Result<Option<AnswerHead>, HeadError> {
+) -> Result<Option<Read<AnswerHead>>, HeadError> {
     let known = buffer.len().min(NAME.len());
     if buffer[..known] != NAME[..known] {
         return Err(HeadError::Malformed("the answer does not begin with HTTP/"));
@@ -31,22 +31,18 @@ pub fn answer(
     let head = buffer.split_to(end).freeze();
     let line_end = memchr::memchr(b'\n', &head).unwrap_or(0);
     let StatusLine { version, status, reason } = StatusLine::of(&head[..line_end.saturating_sub(1)])?;
-    let (fields, spelling) = fields::read(&head, line_end + 1, BeforeColon::Removed)?;
+    let fields = fields::read(&head, line_end + 1, BeforeColon::Removed)?;
     let framing = framing(method, version, status, &fields)?;
     let persists = framing != Framing::Close && persists(version, &fields);
-
-    let (mut parts, ()) = Response::new(()).into_parts();
-    (parts.status, parts.version, parts.headers) = (status, version, fields);
-    if status.canonical_reason().is_none_or(|usual| usual.as_bytes() != reason) {
-        let reason = Reason::new(head.slice_ref(reason));
-        parts.extensions.insert(
-            reason.ok_or(HeadError::Malformed("the reason phrase has a CR or another control character"))?,
-        );
-    }
-    if spelling.is_own() {
-        parts.extensions.insert(spelling);
-    }
-    Ok(Some(AnswerHead { parts, framing, persists }))
+    let reason = match status.canonical_reason() {
+        Some(usual) if usual.as_bytes() == reason => None,
+        _ => Some(
+            Reason::new(head.slice_ref(reason))
+                .ok_or(HeadError::Malformed("the reason phrase has a CR or another control character"))?,
+        ),
+    };
+    let head = AnswerHead { status, reason, version, fields };
+    Ok(Some(Read { head, framing, persists, underscored: false }))
 }
 
 const NAME: &[u8] = b"HTTP/";
@@ -83,7 +79,7 @@ fn framing(
     method: &Method,
     version: Version,
     status: StatusCode,
-    fields: &HeaderMap,
+    fields: &Fields,
 ) -> Result<Framing, HeadError> {
     let chunked = is_chunked(version, fields)?;
     let length = content_length(fields)?;
@@ -102,23 +98,23 @@ fn framing(
     })
 }
 
-fn is_chunked(version: Version, fields: &HeaderMap) -> Result<bool, HeadError> {
-    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+fn is_chunked(version: Version, fields: &Fields) -> Result<bool, HeadError> {
+    let mut codings = fields.get_all(Name::TRANSFER_ENCODING);
     let Some(coding) = codings.next() else { return Ok(false) };
     if version == Version::HTTP_10 {
         return Err(HeadError::Malformed("the answer has a transfer coding in HTTP/1.0"));
     }
-    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+    if codings.next().is_some() || !coding.eq_ignore_ascii_case(b"chunked") {
         return Err(HeadError::Coding);
     }
     Ok(true)
 }
 
 /// Equal repetitions count as one (RFC 9112 section 6.3).
-fn content_length(fields: &HeaderMap) -> Result<Option<u64>, HeadError> {
+fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
     let mut length = None;
-    for value in fields.get_all(header::CONTENT_LENGTH) {
-        for item in value.as_bytes().split(|octet| *octet == b',') {
+    for value in fields.get_all(Name::CONTENT_LENGTH) {
+        for item in value.split(|octet| *octet == b',') {
             let item = head::content_length(item.trim_ascii()).ok_or(HeadError::Malformed(
                 "the answer's Content-Length is no number, or too large a one",
             ))?;
@@ -130,36 +126,54 @@ fn content_length(fields: &HeaderMap) -> Result<Option<u64>, HeadError> {
     Ok(length)
 }
 
-fn persists(version: Version, fields: &HeaderMap) -> bool {
+fn persists(version: Version, fields: &Fields) -> bool {
     let keeps = |option: &[u8]| option.eq_ignore_ascii_case(b"keep-alive");
     let by_default = version == Version::HTTP_11;
-    !head::lists_close(fields) && (by_default || fields::members(fields, header::CONNECTION).any(keeps))
+    !head::lists_close(fields) && (by_default || fields.members(Name::CONNECTION).any(keeps))
 }
 
-/// Writes a request's head to `out`: HTTP/1.1, `Host` first, then the fields in their order, and our framing. Connection,
-/// Transfer-Encoding and Content-Length of `parts` do not count: framing is `framing`'s, and `connection` is the value of Connection.
-pub fn write_request(parts: &request::Parts, framing: Framing, connection: Option<&str>, out: &mut Vec<u8>) {
-    out.extend_from_slice(parts.method.as_str().as_bytes());
+/// A request's head as it goes out: what the application sent, what of it stays behind, and what is added. Both versions of HTTP write
+/// it from here, each in its own way; nothing is copied before.
+pub trait Outgoing {
+    /// The method.
+    fn method(&self) -> &Method;
+    /// The target as it stands in the first line: path and query, or what CONNECT and OPTIONS have.
+    fn target(&self) -> &str;
+    /// The value of Host.
+    fn host(&self) -> &[u8];
+    /// The value of Connection, if there is one.
+    fn connection(&self) -> Option<&str>;
+    /// What an extended CONNECT asks for (RFC 8441).
+    fn protocol(&self) -> Option<&Protocol>;
+    /// Whether it asks for another protocol by Upgrade (RFC 9110 section 7.8).
+    fn asks_to_switch(&self) -> bool;
+    /// The fields that the application sent.
+    fn came(&self) -> &Fields;
+    /// Whether one of them stays behind. Host, Connection, Transfer-Encoding and Content-Length are not asked for.
+    fn stays_behind(&self, field: &Field<'_>) -> bool;
+    /// Shows the fields that come behind those. Asked once for each writing.
+    fn added(&self, show: &mut dyn FnMut(&HeaderName, &HeaderValue));
+}
+
+/// Writes a request's head to `out`: HTTP/1.1, `Host` first, then the fields in their order, and `framing`.
+pub fn write_request(request: &dyn Outgoing, framing: Framing, out: &mut Vec<u8>) {
+    let target = request.target();
+    out.reserve(target.len() + 256);
+    out.extend_from_slice(request.method().as_str().as_bytes());
     out.push(b' ');
-    write_target(parts, out);
+    out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    if let Some(host) = parts.headers.get(header::HOST) {
-        fields::write(b"Host", host.as_bytes(), out);
-    }
-    if let Some(connection) = connection {
+    fields::write(b"Host", request.host(), out);
+    if let Some(connection) = request.connection() {
         fields::write(b"Connection", connection.as_bytes(), out);
     }
-    let others = parts.headers.iter().filter(|(name, _)| *name != header::HOST);
-    write_fields(others, parts.extensions.get::<Spelling>(), framing, out);
+    let onward = |field: &Field<'_>| {
+        let stays = field.known == Some(Name::HOST) || request.stays_behind(field);
+        if stays { Onward::Stays } else { Onward::Goes }
+    };
+    write_fields(request.came(), onward, framing, out);
+    request.added(&mut |name, value| fields::write(name.as_str().as_bytes(), value.as_bytes(), out));
     out.extend_from_slice(b"\r\n");
-}
-
-fn write_target(parts: &request::Parts, out: &mut Vec<u8>) {
-    match parts.uri.path_and_query() {
-        Some(target) if parts.uri.authority().is_none() => out.extend_from_slice(target.as_str().as_bytes()),
-        // A `Vec` takes everything.
-        _ => drop(write!(out, "{}", parts.uri)),
-    }
 }
 
 #[cfg(test)]

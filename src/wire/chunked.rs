@@ -126,8 +126,8 @@ impl Reader {
         if end == 2 {
             return Ok(Step::End(None));
         }
-        let (trailers, _) = fields::read(&section, 0, fields::BeforeColon::Refused).map_err(malformed)?;
-        Ok(Step::End(Some(trailers)))
+        let trailers = fields::read(&section, 0, fields::BeforeColon::Refused).map_err(malformed)?;
+        Ok(Step::End(Some(trailers.to_map())))
     }
 }
 

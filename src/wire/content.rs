@@ -12,10 +12,9 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::response;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Stream, fields};
+use super::{AnswerHead, Stream, fields};
 
 /// The content of a message that comes in, streaming. Whoever holds it shows that it may still be read.
 pub struct Incoming {
@@ -98,7 +97,7 @@ pub struct Interim {
 /// A connection on which interim answers can be sent.
 pub trait SendsInterim {
     /// Sends an interim answer to the request of this number; nothing once its final answer has begun.
-    fn send_interim(&mut self, request: u64, head: &response::Parts);
+    fn send_interim(&mut self, request: u64, head: &AnswerHead);
 }
 
 impl Interim {
@@ -109,7 +108,7 @@ impl Interim {
 
     /// Sends an interim answer: its status (1xx but 101) and its fields. A 100 is sent once, whoever wants it. Nothing is sent once the
     /// final answer has begun.
-    pub fn send(&self, head: &response::Parts) {
+    pub fn send(&self, head: &AnswerHead) {
         self.to.borrow_mut().send_interim(self.request, head);
     }
 }

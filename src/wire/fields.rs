@@ -1,15 +1,18 @@
 //! A field section: the lines of a head behind its first, and of trailers (RFC 9112 section 5).
 //!
-//! Knows where a section ends, what a field line is, and how names were spelled. Does not know what a field means.
+//! Knows where a section ends, what a field line is, and fields as they came: their octets, in their order, spelled as they were. Does
+//! not know what a field means.
 //!
 //! A line is found by its LF and has to end in CRLF; CR and LF stand nowhere else. So there is one way to see the lines, whoever
-//! looks. Names are checked by [`HeaderName`], values by [`HeaderValue`], which both know RFC 9110's octets.
+//! looks. A head is read once and its octets stay where they are: what is kept is where each name and value stands, so that what goes
+//! on is copied as it came.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub use super::names::{Name, Named, Names};
 use super::head::HeadError;
 
 /// The octets up to and including the empty line that ends a section which begins with `octets`; `None` if it is not there yet. There
@@ -46,57 +49,145 @@ pub enum BeforeColon {
     Removed,
 }
 
-/// The fields of the section that begins at `from` in `head` and ends with its empty line, as [`end`] found it. Values share the
-/// octets of `head`.
+/// How many fields a head has as a rule, at most.
+const USUAL: usize = 16;
+
+/// Fields, in their order. What was read stays as it was written; what is added comes behind it.
+#[derive(Clone, Default)]
+pub struct Fields {
+    read: Bytes,
+    added: Vec<u8>,
+    lines: Vec<Line>,
+    known: Names,
+}
+
+/// Where one field stands.
+#[derive(Clone, Copy)]
+struct Line {
+    begin: u32,
+    name_end: u32,
+    value: u32,
+    value_end: u32,
+    name: Option<Name>,
+    /// Among what was added.
+    is_added: bool,
+}
+
+/// One field.
+#[derive(Clone, Copy)]
+pub struct Field<'a> {
+    /// Its name, where it is one of those.
+    pub known: Option<Name>,
+    /// Its name, as it was spelled.
+    pub name: &'a [u8],
+    /// Its value, without the white space around it.
+    pub value: &'a [u8],
+}
+
+/// What becomes of a field that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// It goes on as it came.
+    Goes,
+    /// It stays behind.
+    Stays,
+    /// It goes on with this number as its value.
+    Says(u64),
+}
+
+/// The fields of the section that begins at `from` in `head` and ends with its empty line, as [`end`] found it. They share the octets
+/// of `head`.
 ///
 /// # Errors
 /// A line is no field line: no colon, an empty name or one that is no token, white space in front of it (obs-fold), or an octet in the
 /// value that RFC 9110 section 5.5 does not know.
-pub fn read(
-    head: &Bytes,
-    from: usize,
-    before_colon: BeforeColon,
-) -> Result<(HeaderMap, Spelling), HeadError> {
-    let mut fields = HeaderMap::with_capacity(16);
-    let mut names: Vec<Place> = Vec::with_capacity(16);
-    let mut spelled = false;
+pub fn read(head: &Bytes, from: usize, before_colon: BeforeColon) -> Result<Fields, HeadError> {
+    let mut lines: Vec<Line> = Vec::with_capacity(USUAL);
+    let mut known = Names::default();
     let mut begin = from;
     for at in memchr::memchr_iter(b'\n', &head[from..]) {
-        let line = begin..from + at - 1;
-        begin = from + at + 1;
-        if line.is_empty() {
+        let end = from + at - 1;
+        if end <= begin {
             break;
         }
-        let octets = &head[line.clone()];
-        let Some(colon) = memchr::memchr(b':', octets) else {
-            return Err(HeadError::Malformed("a field line has no colon"));
-        };
-        let mut name = &octets[..colon];
-        if before_colon == BeforeColon::Removed {
-            name = without_end(name);
+        let line = line(head, begin..end, before_colon)?;
+        if let Some(name) = line.name {
+            known.add(name);
         }
-        let place = Place { begin: line.start, length: name.len() };
-        let name = name_of(name)?;
-        spelled |= name.as_str().as_bytes() != place.of(head);
-        let value = trimmed(octets, colon + 1);
-        let value = head.slice(line.start + value.start..line.start + value.end);
-        let value = HeaderValue::from_maybe_shared(value)
-            .map_err(|_| HeadError::Malformed("a field's value has a CR or another control character"))?;
-        fields.try_append(name, value).map_err(|_| HeadError::TooLarge)?;
-        names.push(place);
+        lines.push(line);
+        begin = end + 2;
     }
-    let spelling = if spelled {
-        Spelling(Some(Arc::new(Written { head: head.clone(), names })))
-    } else {
-        Spelling(None)
+    if !is_text(&head[from..], lines.len() + 1) {
+        return Err(HeadError::Malformed("a field's value has a CR or another control character"));
+    }
+    Ok(Fields { read: head.clone(), added: Vec::new(), lines, known })
+}
+
+fn line(head: &[u8], line: Range<usize>, before_colon: BeforeColon) -> Result<Line, HeadError> {
+    let octets = &head[line.clone()];
+    let length = octets.iter().position(|octet| !IS_TOKEN[usize::from(*octet)]).unwrap_or(octets.len());
+    let mut colon = length;
+    if before_colon == BeforeColon::Removed {
+        colon += octets[length..].iter().take_while(|octet| is_space(**octet)).count();
+    }
+    if length == 0 || octets.get(colon) != Some(&b':') {
+        return Err(no_field_line(octets));
+    }
+    let value = trimmed(octets, colon + 1);
+    let place = |at: usize| u32::try_from(line.start + at).map_err(|_| HeadError::TooLarge);
+    Ok(Line {
+        begin: place(0)?,
+        name_end: place(length)?,
+        value: place(value.start)?,
+        value_end: place(value.end)?,
+        name: Name::of(&octets[..length]),
+        is_added: false,
+    })
+}
+
+fn no_field_line(line: &[u8]) -> HeadError {
+    let Some(colon) = memchr::memchr(b':', line) else {
+        return HeadError::Malformed("a field line has no colon");
     };
-    Ok((fields, spelling))
+    HeadError::Malformed(match &line[..colon] {
+        [] => "a field has no name",
+        [b' ' | b'\t', ..] => "a line begins with white space (a folded line, or one before the first field)",
+        [.., b' ' | b'\t'] => "white space stands between a field's name and its colon",
+        _ => "a field's name is no token",
+    })
+}
+
+/// Whether there is no control character but tabs and the CR and LF of so many lines (RFC 9110 section 5.5). Without a branch, so that
+/// many octets are looked at together.
+fn is_text(octets: &[u8], lines: usize) -> bool {
+    let (mut forbidden, mut returns) = (false, 0);
+    for block in octets.chunks(128) {
+        let mut in_block = 0_u8;
+        for octet in block {
+            in_block += u8::from(*octet == b'\r');
+            forbidden |= (*octet < b' ') & (*octet != b'\t') & (*octet != b'\r') & (*octet != b'\n') | (*octet == 0x7f);
+        }
+        returns += usize::from(in_block);
+    }
+    !forbidden && returns == lines
 }
 
 /// Whether these octets are a token (RFC 9110 section 5.6.2), as a field's name is one.
 pub fn is_token(octets: &[u8]) -> bool {
-    HeaderName::from_bytes(octets).is_ok()
+    !octets.is_empty() && octets.iter().all(|octet| IS_TOKEN[usize::from(*octet)])
 }
+
+const IS_TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        is_token[octet] = matches!(octet as u8,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
+            | b'`' | b'|' | b'~');
+        octet += 1;
+    }
+    is_token
+};
 
 /// Whether a field that h2 has read is what it does not make sure of (RFC 9110 section 5.5, RFC 9113 section 8.2.1): its name is a token
 /// (HTTP/2's names may have a quote in `http`), and its value has no white space at its edges.
@@ -104,97 +195,229 @@ pub fn is_sound(name: &HeaderName, value: &HeaderValue) -> bool {
     !name.as_str().contains('"') && trimmed(value.as_bytes(), 0).len() == value.len()
 }
 
-/// The members of a field whose value is a list of tokens (RFC 9110 section 5.6.1), on however many lines; empty ones are left out.
-pub fn members(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    let lines = fields.get_all(name).into_iter();
-    let members = lines.flat_map(|line| line.as_bytes().split(|octet| *octet == b','));
+/// The members of lists of tokens (RFC 9110 section 5.6.1), on however many lines; empty ones are left out.
+pub fn members<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    let members = lines.flat_map(|line| line.split(|octet| *octet == b','));
     members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
-fn name_of(name: &[u8]) -> Result<HeaderName, HeadError> {
-    HeaderName::from_bytes(name).map_err(|_| {
-        HeadError::Malformed(match name {
-            [] => "a field has no name",
-            [b' ' | b'\t', ..] => {
-                "a line begins with white space (a folded line, or one before the first field)"
-            }
-            [.., b' ' | b'\t'] => "white space stands between a field's name and its colon",
-            _ => "a field's name is no token",
-        })
-    })
+fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
 }
 
 /// Where `octets` from `from` on are without the white space at both ends.
-fn trimmed(octets: &[u8], from: usize) -> std::ops::Range<usize> {
-    let begin = octets[from..].iter().position(|octet| !matches!(octet, b' ' | b'\t'));
-    match begin {
+fn trimmed(octets: &[u8], from: usize) -> Range<usize> {
+    match octets[from..].iter().position(|octet| !is_space(*octet)) {
         None => from..from,
-        Some(skipped) => from + skipped..without_end(octets).len(),
+        Some(skipped) => {
+            let trailing = octets.iter().rev().take_while(|octet| is_space(**octet)).count();
+            from + skipped..octets.len() - trailing
+        }
     }
 }
 
-fn without_end(mut octets: &[u8]) -> &[u8] {
-    while let [rest @ .., b' ' | b'\t'] = octets {
-        octets = rest;
-    }
-    octets
-}
-
-/// How field names were written, for a hop of the same version: some programs look for one spelling alone.
-#[derive(Clone, Default)]
-pub struct Spelling(Option<Arc<Written>>);
-
-struct Written {
-    head: Bytes,
-    names: Vec<Place>,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    begin: usize,
-    length: usize,
-}
-
-impl Place {
-    fn of(self, head: &[u8]) -> &[u8] {
-        &head[self.begin..self.begin + self.length]
-    }
-}
-
-impl Spelling {
-    /// Whether some name was not in lower case.
-    pub fn is_own(&self) -> bool {
-        self.0.is_some()
+impl Fields {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
     }
 
-    /// Spells the names of a message that goes on.
-    pub fn spelled(&self) -> Spelled<'_> {
-        Spelled { written: self.0.as_deref(), next: 0 }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
     }
-}
 
-/// Spells one name after the other. What comes in the order in which it was read is found at once.
-pub struct Spelled<'a> {
-    written: Option<&'a Written>,
-    next: usize,
-}
+    /// Which of the known names are there.
+    pub fn known(&self) -> Names {
+        self.known
+    }
 
-impl<'a> Spelled<'a> {
-    /// `name` as it was written; in lower case where it was not there.
-    pub fn of<'b>(&mut self, name: &'b HeaderName) -> &'b [u8]
-    where
-        'a: 'b,
-    {
-        let name = name.as_str().as_bytes();
-        let Some(written) = self.written else { return name };
-        let (before, behind) = written.names.split_at(self.next);
-        for (at, place) in behind.iter().chain(before).enumerate() {
-            if place.length == name.len() && place.of(&written.head).eq_ignore_ascii_case(name) {
-                self.next = (self.next + at + 1) % written.names.len();
-                return place.of(&written.head);
+    /// Whether there is a field of this name.
+    pub fn contains(&self, name: impl Named) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The first value of a name.
+    pub fn get(&self, name: impl Named) -> Option<&[u8]> {
+        // Most names that are asked for are not there.
+        match name.known() {
+            Some(known) if !self.known.has(known) => None,
+            Some(known) => self.lines.iter().find(|line| line.name == Some(known)).map(|line| self.value(line)),
+            None => self.get_all(name).next(),
+        }
+    }
+
+    /// The value of a name that is there once.
+    pub fn get_only(&self, name: impl Named) -> Option<&[u8]> {
+        let mut values = self.get_all(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// All values of a name, in their order.
+    pub fn get_all<N: Named>(&self, name: N) -> impl Iterator<Item = &[u8]> + use<'_, N> {
+        let known = name.known();
+        // What is known to be missing is not looked for.
+        let lines = if known.is_some_and(|known| !self.known.has(known)) { &[][..] } else { &self.lines[..] };
+        let is_named = move |line: &&Line| match known {
+            Some(known) => line.name == Some(known),
+            None => line.name.is_none() && self.name(line).eq_ignore_ascii_case(name.spelled()),
+        };
+        lines.iter().filter(is_named).map(|line| self.value(line))
+    }
+
+    /// The members of a name's lists, on however many lines; empty ones are left out.
+    pub fn members<N: Named>(&self, name: N) -> impl Iterator<Item = &[u8]> + use<'_, N> {
+        members(self.get_all(name))
+    }
+
+    /// All fields, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.lines.iter().map(|line| self.field(line))
+    }
+
+    /// One more, behind the others. Names and values are checked already.
+    pub fn append(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.add(name.as_str().as_bytes(), value.as_bytes());
+    }
+
+    /// One more, behind the others.
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        let begin = self.added.len();
+        // What is too long to be told apart is too long for any head.
+        let place = |at: usize| u32::try_from(begin + at).unwrap_or(u32::MAX);
+        let known = Name::of(name);
+        if let Some(known) = known {
+            self.known.add(known);
+        }
+        self.lines.push(Line {
+            begin: place(0),
+            name_end: place(name.len()),
+            value: place(name.len() + 2),
+            value_end: place(name.len() + 2 + value.len()),
+            name: known,
+            is_added: true,
+        });
+        write(name, value, &mut self.added);
+    }
+
+    /// One in place of all others of its name; behind the others where there was none.
+    pub fn insert(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let spelled = name.as_str().as_bytes();
+        let first = self.lines.iter().position(|line| self.name(line).eq_ignore_ascii_case(spelled));
+        self.remove(name);
+        self.append(name, value);
+        if let (Some(first), Some(last)) = (first, self.lines.pop()) {
+            self.lines.insert(first, last);
+        }
+    }
+
+    /// Takes all fields of a name off.
+    pub fn remove(&mut self, name: impl Named) {
+        let known = name.known();
+        self.retain(|field| match known {
+            Some(known) => field.known != Some(known),
+            None => !field.name.eq_ignore_ascii_case(name.spelled()),
+        });
+    }
+
+    /// Keeps those of which this is true.
+    pub fn retain(&mut self, mut stays: impl FnMut(&Field<'_>) -> bool) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.retain(|line| stays(&self.field(line)));
+        self.known = Names::default();
+        for name in lines.iter().filter_map(|line| line.name) {
+            self.known.add(name);
+        }
+        self.lines = lines;
+    }
+
+    /// Writes them to `out` as field lines, but for those of which `onward` says something else.
+    pub fn write(&self, mut onward: impl FnMut(&Field<'_>) -> Onward, out: &mut Vec<u8>) {
+        out.reserve(self.read.len() + self.added.len());
+        // Lines that go on as they came and stand next to each other are one copy.
+        let mut run = 0..0;
+        for line in &self.lines {
+            let field = self.field(line);
+            let begin = line.begin as usize;
+            match onward(&field) {
+                Onward::Goes if !line.is_added && self.is_plain(line) => {
+                    if run.end != begin {
+                        out.extend_from_slice(&self.read[run]);
+                        run = begin..begin;
+                    }
+                    run.end = line.value_end as usize + 2;
+                    continue;
+                }
+                Onward::Stays => continue,
+                other => {
+                    out.extend_from_slice(&self.read[std::mem::replace(&mut run, 0..0)]);
+                    match other {
+                        Onward::Says(number) => write_number(field.name, number, out),
+                        _ => write(field.name, field.value, out),
+                    }
+                }
             }
         }
-        name
+        out.extend_from_slice(&self.read[run]);
+    }
+
+    /// Whether it stands there as we would write it.
+    fn is_plain(&self, line: &Line) -> bool {
+        let value_end = line.value_end as usize;
+        line.value == line.name_end + 2
+            && self.read.get(line.name_end as usize + 1) == Some(&b' ')
+            && self.read.get(value_end..value_end + 2) == Some(b"\r\n")
+    }
+
+    /// For a library that has them so.
+    pub fn to_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.len());
+        for field in self.iter() {
+            // Both were checked; `http` knows the same octets.
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+
+    fn field(&self, line: &Line) -> Field<'_> {
+        Field { known: line.name, name: self.name(line), value: self.value(line) }
+    }
+
+    fn name(&self, line: &Line) -> &[u8] {
+        &self.octets(line)[line.begin as usize..line.name_end as usize]
+    }
+
+    fn value(&self, line: &Line) -> &[u8] {
+        &self.octets(line)[line.value as usize..line.value_end as usize]
+    }
+
+    fn octets(&self, line: &Line) -> &[u8] {
+        if line.is_added { &self.added } else { &self.read }
+    }
+}
+
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        let mut fields = Self { lines: Vec::with_capacity(map.len()), ..Self::default() };
+        for (name, value) in map {
+            fields.append(name, value);
+        }
+        // As if they had been read so.
+        fields.read = std::mem::take(&mut fields.added).into();
+        fields.lines.iter_mut().for_each(|line| line.is_added = false);
+        fields
+    }
+}
+
+impl Field<'_> {
+    /// Whether this is its name.
+    pub fn is(&self, name: impl Named) -> bool {
+        match name.known() {
+            Some(known) => self.known == Some(known),
+            None => self.name.eq_ignore_ascii_case(name.spelled()),
+        }
     }
 }
 
@@ -207,161 +430,31 @@ pub fn write(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-impl fmt::Debug for Spelling {
+/// Writes one field line whose value is a number.
+pub fn write_number(name: &[u8], number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    write(name, &digits[at..], out);
+}
+
+/// Names only: values may be credentials.
+impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Spelling").field(&self.is_own()).finish()
+        f.debug_set().entries(self.iter().map(|field| String::from_utf8_lossy(field.name).into_owned())).finish()
     }
 }
 
-impl fmt::Debug for Spelled<'_> {
+impl fmt::Debug for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spelled").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn section(text: &'static [u8]) -> Result<(HeaderMap, Spelling), HeadError> {
-        assert_eq!(end(text, 1 << 16, 100)?, Some(text.len()));
-        read(&Bytes::from_static(text), 0, BeforeColon::Refused)
-    }
-
-    #[test]
-    fn a_section_ends_with_its_empty_line_and_nowhere_else() {
-        let whole = b"A: b\r\nC: d\r\n\r\nrest";
-        assert_eq!(end(whole, 100, 10), Ok(Some(14)));
-        for short in 0..14 {
-            assert_eq!(end(&whole[..short], 100, 10), Ok(None), "{short}");
-        }
-        assert_eq!(end(b"\r\n", 100, 0), Ok(Some(2)));
-    }
-
-    #[test]
-    fn r114_a_section_is_measured_to_the_octet_and_the_line() {
-        let whole = b"A: b\r\nC: d\r\n\r\n";
-        assert_eq!(end(whole, whole.len(), 2), Ok(Some(whole.len())));
-        assert_eq!(end(whole, whole.len() - 1, 2), Err(HeadError::TooLarge));
-        assert_eq!(end(whole, whole.len(), 1), Err(HeadError::TooLarge));
-        assert_eq!(end(&[b'a'; 10], 10, 1), Err(HeadError::TooLarge), "it cannot end any more");
-    }
-
-    #[test]
-    fn r043_r044_r045_r046_r047_r048_r049_a_line_that_is_no_field_line_is_refused() {
-        for text in [
-            &b"A: b\n\r\n"[..],
-            b"A: b\r\n\n",
-            b"\nA: b\r\n\r\n",
-            b"A: b\rc\r\n\r\n",
-            b"A: b\r\r\n\r\n",
-            b"A\r: b\r\n\r\n",
-            b"A: b\0c\r\n\r\n",
-            b"A: b\x7fc\r\n\r\n",
-            b"A : b\r\n\r\n",
-            b"A\t: b\r\n\r\n",
-            b" A: b\r\n\r\n",
-            b"A: b\r\n c\r\n\r\n",
-            b"A: b\r\n\tc: d\r\n\r\n",
-            b"A: b\r\n \r\n\r\n",
-            b": b\r\n\r\n",
-            b"A\r\n\r\n",
-            b"A b: c\r\n\r\n",
-            b"A(: c\r\n\r\n",
-            b"A\"b: c\r\n\r\n",
-            b"A\xc3\xa9: c\r\n\r\n",
-        ] {
-            let outcome = section(text);
-            assert!(matches!(outcome, Err(HeadError::Malformed(_))), "{}: {outcome:?}", text.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn values_keep_their_octets_without_the_white_space_around_them() {
-        let (fields, _) = section(b"A: \t b  c \t\r\nB:\r\nC:   \r\nD:\xe9\r\n\r\n").unwrap();
-        assert_eq!(fields["a"], "b  c");
-        assert_eq!(fields["b"], "");
-        assert_eq!(fields["c"], "");
-        assert_eq!(fields["d"].as_bytes(), b"\xe9");
-    }
-
-    #[test]
-    fn r086_white_space_before_the_colon_is_removed_from_an_answer() {
-        let text = Bytes::from_static(b"A \t: b\r\n\r\n");
-        let (fields, spelling) = read(&text, 0, BeforeColon::Removed).unwrap();
-        assert_eq!(fields["a"], "b");
-        assert_eq!(spelling.spelled().of(&HeaderName::from_static("a")), b"A");
-    }
-
-    #[test]
-    fn r097_what_is_a_token_and_what_has_white_space_at_its_edges() {
-        for (octets, token) in
-            [("a", true), ("A-b!#$%&'*+.^_`|~9", true), ("", false), ("a\"b", false), ("a b", false)]
-        {
-            assert_eq!(is_token(octets.as_bytes()), token, "{octets}");
-        }
-        let name = HeaderName::from_static("a");
-        for (value, sound) in [("", true), ("b c", true), (" b", false), ("b\t", false), (" ", false)] {
-            assert_eq!(is_sound(&name, &HeaderValue::from_static(value)), sound, "{value:?}");
-        }
-        assert!(!is_sound(&HeaderName::from_lowercase(b"a\"").unwrap(), &HeaderValue::from_static("b")));
-    }
-
-    #[test]
-    fn names_go_on_as_they_were_spelled() {
-        let (fields, spelling) =
-            section(b"X-One: 1\r\nset-cookie: a\r\nX-TWO: 2\r\nSet-Cookie: b\r\n\r\n").unwrap();
-        let mut spelled = spelling.spelled();
-        let written: Vec<_> =
-            fields.iter().map(|(name, _)| String::from_utf8_lossy(spelled.of(name)).into_owned()).collect();
-        assert_eq!(written, ["X-One", "set-cookie", "Set-Cookie", "X-TWO"]);
-        assert_eq!(spelled.of(&HeaderName::from_static("via")), b"via");
-        assert!(!section(b"x-one: 1\r\n\r\n").unwrap().1.is_own());
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_read_is_what_was_written(
-            lines in proptest::collection::vec(("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,70}", "([!-~\u{e9}]([ \t!-~]{0,20}[!-~])?)?"), 0..20)
-        ) {
-            let mut text = Vec::new();
-            for (name, value) in &lines {
-                write(name.as_bytes(), value.as_bytes(), &mut text);
-            }
-            text.extend_from_slice(b"\r\n");
-            prop_assert_eq!(end(&text, 1 << 20, 20), Ok(Some(text.len())));
-            let (fields, spelling) = read(&text.into(), 0, BeforeColon::Refused).unwrap();
-            prop_assert_eq!(fields.len(), lines.len());
-            let mut spelled = spelling.spelled();
-            let mut read: Vec<_> = fields
-                .iter()
-                .map(|(name, value)| (spelled.of(name).to_vec(), value.as_bytes().to_vec()))
-                .collect();
-            let mut written: Vec<_> =
-                lines.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect();
-            // Fields of one name are kept together; which of its spellings belongs to which value is then not told.
-            let folded = |(name, value): &(Vec<u8>, Vec<u8>)| (name.to_ascii_lowercase(), value.clone());
-            read.sort_by_key(folded);
-            written.sort_by_key(folded);
-            prop_assert_eq!(
-                read.iter().map(folded).collect::<Vec<_>>(),
-                written.iter().map(folded).collect::<Vec<_>>()
-            );
-        }
-
-        #[test]
-        fn no_octets_make_it_panic(octets: Vec<u8>, lf in proptest::collection::vec(0usize..64, 0..8)) {
-            let mut octets = octets;
-            for at in lf {
-                octets.insert(at.min(octets.len()), b'\n');
-                octets.insert(at.min(octets.len()), b'\r');
-            }
-            octets.extend_from_slice(b"\r\n\r\n");
-            if let Ok(Some(whole)) = end(&octets, 1 << 16, 100) {
-                let _ = read(&Bytes::from(octets).slice(..whole), 0, BeforeColon::Refused);
-            }
-        }
+        f.debug_tuple("Field").field(&String::from_utf8_lossy(self.name)).finish()
     }
 }

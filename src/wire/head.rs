@@ -6,13 +6,14 @@
 //! Nothing is corrected and nothing guessed: what two readers could see differently is refused, and what goes on is written anew.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header, request, response};
+use http::{Method, Uri, Version};
 
-pub use super::{
-    answer::{answer, write_request},
-    fields::Spelling,
+pub use super::answer::{Outgoing, answer, write_request};
+use super::{
+    fields::{self, Field, Fields, Name, Names, Onward},
+    message::{AnswerHead, RequestHead},
+    target,
 };
-use super::{fields, target};
 
 /// What bounds a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,29 +37,17 @@ pub enum Framing {
     Close,
 }
 
-/// A request's head.
+/// A head that was read, and what it says of its connection.
 #[derive(Debug)]
-pub struct RequestHead {
-    /// Method, target, version, fields. The target is in origin, absolute, authority (CONNECT) or asterisk (OPTIONS) form. The spelling
-    /// of field names is among the extensions ([`Spelling`]).
-    pub parts: request::Parts,
+pub struct Read<H> {
+    /// What it says.
+    pub head: H,
     /// Where its content ends.
     pub framing: Framing,
-    /// The connection may carry another request (RFC 9112 section 9.3). Not with 1.0: a proxy keeps no such connection.
+    /// The connection may carry another request (RFC 9112 section 9.3). After a request of 1.0 never: a proxy keeps no such connection.
     pub persists: bool,
-    /// A name has an underscore, which some programs take for a hyphen.
+    /// Of a request: a name has an underscore, which some programs take for a hyphen.
     pub underscored: bool,
-}
-
-/// An answer's head.
-#[derive(Debug)]
-pub struct AnswerHead {
-    /// Status, version, fields; the spelling of field names is among the extensions ([`Spelling`]).
-    pub parts: response::Parts,
-    /// Where its content ends.
-    pub framing: Framing,
-    /// The connection may carry another request (RFC 9112 section 9.3).
-    pub persists: bool,
 }
 
 /// Why there is no message in these octets.
@@ -80,7 +69,7 @@ pub enum HeadError {
 ///
 /// # Errors
 /// What stands there is no valid request; the connection ends after the answer.
-pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<RequestHead>, HeadError> {
+pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<Read<RequestHead>>, HeadError> {
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
@@ -88,18 +77,14 @@ pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<RequestHe
     let head = buffer.split_to(end).freeze();
     // Lines are found by their LF, as fields are: by a CR in it, the first line would end before it ends.
     let line = memchr::memchr(b'\n', &head).map_or(0, |end| end - 1);
-    let (method, uri, version) = request_line(&head, line)?;
-    let (read, spelling) = fields::read(&head, line + 2, fields::BeforeColon::Refused)?;
-    check_host(&read, version)?;
-    let underscored = memchr::memchr(b'_', &head[line..]).is_some() && has_underscore(&read)?;
-    let framing = framing_of_request(&method, &read, version)?;
-    let persists = version == Version::HTTP_11 && !lists_close(&read);
-    let (mut parts, ()) = Request::new(()).into_parts();
-    (parts.method, parts.uri, parts.version, parts.headers) = (method, uri, version, read);
-    if spelling.is_own() {
-        parts.extensions.insert(spelling);
-    }
-    Ok(Some(RequestHead { parts, framing, persists, underscored }))
+    let (method, target, version) = request_line(&head, line)?;
+    let fields = fields::read(&head, line + 2, fields::BeforeColon::Refused)?;
+    check_host(&fields, version)?;
+    let underscored = memchr::memchr(b'_', &head[line..]).is_some() && has_underscore(&fields)?;
+    let framing = framing_of_request(&method, &fields, version)?;
+    let persists = version == Version::HTTP_11 && !lists_close(&fields);
+    let head = RequestHead { method, target, version, fields, protocol: None };
+    Ok(Some(Read { head, framing, persists, underscored }))
 }
 
 fn end_of_request(buffer: &[u8], limits: Limits) -> Result<Option<usize>, HeadError> {
@@ -114,7 +99,7 @@ fn end_of_request(buffer: &[u8], limits: Limits) -> Result<Option<usize>, HeadEr
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112 section 3), which ends at `end`.
-fn request_line(head: &Bytes, end: usize) -> Result<(Method, http::Uri, Version), HeadError> {
+fn request_line(head: &Bytes, end: usize) -> Result<(Method, Uri, Version), HeadError> {
     let line = &head[..end];
     let (Some(first), Some(last)) = (memchr::memchr(b' ', line), memchr::memrchr(b' ', line)) else {
         return Err(HeadError::Malformed("the request line is not a method, a target and a version"));
@@ -139,13 +124,13 @@ fn request_line(head: &Bytes, end: usize) -> Result<(Method, http::Uri, Version)
 }
 
 /// Exactly one valid Host (RFC 9112 section 3.2). In 1.0 it may be missing: who can tell without it what is meant serves that.
-fn check_host(fields: &HeaderMap, version: Version) -> Result<(), HeadError> {
-    let mut hosts = fields.get_all(header::HOST).iter();
+fn check_host(fields: &Fields, version: Version) -> Result<(), HeadError> {
+    let mut hosts = fields.get_all(Name::HOST);
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_10 => Ok(()),
         (None, _) => Err(HeadError::Malformed("the request has no Host")),
         (Some(_), Some(_)) => Err(HeadError::Malformed("the request has more than one Host")),
-        (Some(host), None) => match target::host_and_port(host.as_bytes()) {
+        (Some(host), None) => match target::host_and_port(host) {
             Some(_) => Ok(()),
             None => Err(HeadError::Malformed("the request's Host is not valid")),
         },
@@ -153,8 +138,11 @@ fn check_host(fields: &HeaderMap, version: Version) -> Result<(), HeadError> {
 }
 
 /// RFC 9112 section 6.3, without its leniencies.
-fn framing_of_request(method: &Method, fields: &HeaderMap, version: Version) -> Result<Framing, HeadError> {
-    let framing = match (only(fields, header::TRANSFER_ENCODING), only(fields, header::CONTENT_LENGTH)) {
+fn framing_of_request(method: &Method, fields: &Fields, version: Version) -> Result<Framing, HeadError> {
+    if !fields.known().meet(FRAMING) {
+        return Ok(Framing::Nothing);
+    }
+    let framing = match (only(fields, Name::TRANSFER_ENCODING), only(fields, Name::CONTENT_LENGTH)) {
         (None, None) => return Ok(Framing::Nothing),
         (Some(_), Some(_)) => {
             return Err(HeadError::Malformed("the request has both Content-Length and Transfer-Encoding"));
@@ -177,11 +165,11 @@ fn framing_of_request(method: &Method, fields: &HeaderMap, version: Version) -> 
 }
 
 /// The value of a field that decides about framing and must not come twice.
-fn only(fields: &HeaderMap, name: HeaderName) -> Option<Result<&[u8], HeadError>> {
-    let mut values = fields.get_all(name).iter();
+fn only(fields: &Fields, name: Name) -> Option<Result<&[u8], HeadError>> {
+    let mut values = fields.get_all(name);
     let first = values.next()?;
     Some(match values.next() {
-        None => Ok(first.as_bytes()),
+        None => Ok(first),
         Some(_) => Err(HeadError::Malformed("Content-Length or Transfer-Encoding comes more than once")),
     })
 }
@@ -216,12 +204,12 @@ pub fn content_length(value: &[u8]) -> Option<u64> {
 }
 
 /// Whether Connection lists `close`.
-pub fn lists_close(fields: &HeaderMap) -> bool {
-    fields::members(fields, header::CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"))
+pub fn lists_close(fields: &Fields) -> bool {
+    fields.members(Name::CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"))
 }
 
 /// Whether a name has an underscore. Some programs cannot tell it from a hyphen; to them these names say what we alone decide.
-fn has_underscore(fields: &HeaderMap) -> Result<bool, HeadError> {
+fn has_underscore(fields: &Fields) -> Result<bool, HeadError> {
     const OURS: [&str; 6] = [
         "content-length",
         "transfer-encoding",
@@ -231,9 +219,10 @@ fn has_underscore(fields: &HeaderMap) -> Result<bool, HeadError> {
         "http2-settings",
     ];
     let mut found = false;
-    for name in fields.keys().map(HeaderName::as_str).filter(|name| name.contains('_')) {
+    for name in fields.iter().map(|field| field.name).filter(|name| name.contains(&b'_')) {
         found = true;
-        if OURS.contains(&&*name.replace('_', "-")) {
+        let hyphened: Vec<u8> = name.iter().map(|octet| if *octet == b'_' { b'-' } else { octet.to_ascii_lowercase() }).collect();
+        if OURS.iter().any(|ours| ours.as_bytes() == hyphened) {
             return Err(HeadError::Malformed(
                 "a field's name has an underscore where one that frames the message has a hyphen",
             ));
@@ -242,26 +231,29 @@ fn has_underscore(fields: &HeaderMap) -> Result<bool, HeadError> {
     Ok(found)
 }
 
-/// Writes an answer's head to `out`, as [`write_request`] does: the status line of HTTP/1.1 (with the reason that came, see [`Reason`]), the fields in
-/// their order, our framing, `date` as the value of Date, and `connection` as that of Connection. Where there is a Content-Length among the
-/// fields, ours takes its place.
+/// Fields that frame content.
+const FRAMING: Names = Names::of(&[Name::TRANSFER_ENCODING, Name::CONTENT_LENGTH]);
+
+/// Writes an answer's head to `out`, as [`write_request`] does: the status line of HTTP/1.1 (with the reason that came, see
+/// [`Reason`](super::message::Reason)), the fields in their order, our framing, `date` as the value of Date, and `connection` as that of
+/// Connection. Where there is a Content-Length among the fields, ours takes its place.
 pub fn write_answer(
-    parts: &response::Parts,
+    head: &AnswerHead,
     framing: Framing,
     connection: Option<&str>,
     date: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
-    out.reserve(256);
+    out.reserve(128);
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(parts.status.as_str().as_bytes());
+    out.extend_from_slice(head.status.as_str().as_bytes());
     out.push(b' ');
-    match parts.extensions.get::<Reason>() {
+    match &head.reason {
         Some(reason) => out.extend_from_slice(reason.as_bytes()),
-        None => out.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes()),
+        None => out.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes()),
     }
     out.extend_from_slice(b"\r\n");
-    write_fields(&parts.headers, parts.extensions.get::<Spelling>(), framing, out);
+    write_fields(&head.fields, |_| Onward::Goes, framing, out);
     if let Some(date) = date {
         fields::write(b"date", date, out);
     }
@@ -271,66 +263,39 @@ pub fn write_answer(
     out.extend_from_slice(b"\r\n");
 }
 
-/// The reason phrase that an answer came with, where it is not the usual one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(Bytes);
-
-impl Reason {
-    /// `reason`, if RFC 9112 section 4 knows its octets.
-    pub fn new(reason: Bytes) -> Option<Self> {
-        let known = reason.iter().all(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..));
-        known.then_some(Self(reason))
-    }
-
-    /// Its octets.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// Writes `fields` as they were spelled, and `framing`: in the place of a Content-Length that is there, else behind them. Connection and
-/// Transfer-Encoding are not written.
-pub(super) fn write_fields<'a>(
-    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-    spelling: Option<&Spelling>,
+/// Writes `fields` as they were spelled, but for those of which `onward` says something else, and `framing`: in the place of a
+/// Content-Length that is there, else behind them. Connection and Transfer-Encoding are not written.
+pub(super) fn write_fields(
+    fields: &Fields,
+    mut onward: impl FnMut(&Field<'_>) -> Onward,
     framing: Framing,
     out: &mut Vec<u8>,
 ) {
-    let none = Spelling::default();
-    let mut spelled = spelling.unwrap_or(&none).spelled();
     let mut framed = false;
-    for (name, value) in fields {
-        match *name {
-            header::CONNECTION | header::TRANSFER_ENCODING => {}
-            header::CONTENT_LENGTH => {
-                if let (Framing::Length(length), false) = (framing, framed) {
-                    framed = true;
-                    write_length(spelled.of(name), length, out);
-                }
-            }
-            _ => fields::write(spelled.of(name), value.as_bytes(), out),
-        }
-    }
+    let framed_anew = |field: &Field<'_>| match field.known {
+        Some(Name::CONNECTION | Name::TRANSFER_ENCODING) => Onward::Stays,
+        Some(Name::CONTENT_LENGTH) => match framing {
+            // The first of several that say the same.
+            Framing::Length(length) if !std::mem::replace(&mut framed, true) => match length_in_one_way(field.value) {
+                Some(told) if told == length => Onward::Goes,
+                _ => Onward::Says(length),
+            },
+            _ => Onward::Stays,
+        },
+        _ => onward(field),
+    };
+    fields.write(framed_anew, out);
     match framing {
-        Framing::Length(length) if !framed => write_length(b"content-length", length, out),
+        Framing::Length(length) if !framed => fields::write_number(b"content-length", length, out),
         Framing::Chunked => fields::write(b"transfer-encoding", b"chunked", out),
         _ => {}
     }
 }
 
-fn write_length(name: &[u8], length: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut left = length;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    fields::write(name, &digits[at..], out);
+/// The number, if it is written as we would write it.
+fn length_in_one_way(value: &[u8]) -> Option<u64> {
+    let leading_zero = matches!(value, [b'0', _, ..]);
+    if leading_zero { None } else { content_length(value) }
 }
 
 #[cfg(test)]

@@ -10,11 +10,14 @@ pub mod content;
 pub mod executor;
 pub mod fields;
 pub mod head;
+pub mod message;
+mod names;
 pub mod splice;
 pub mod stream;
 pub mod target;
 
 pub use content::{BodyError, Content, Incoming, Interim, SendsInterim, Source, Takeover};
 pub use executor::LocalExecutor;
+pub use message::{Answer, AnswerHead, Request, RequestHead};
 pub use splice::{End, Spliced, splice};
 pub use stream::{Ending, Stream};

@@ -5,7 +5,7 @@
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
-use http::{HeaderMap, Response, Version, uri::Authority};
+use http::{Version, uri::Authority};
 use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -23,7 +23,7 @@ use crate::{
     },
     proxy::{Failure, ResponseBody, room::Place},
     upstream::Origin,
-    wire::{Stream, head},
+    wire::{Answer, Stream, fields::Fields, head},
 };
 
 /// How long a connection that is to end may still say what it is.
@@ -60,11 +60,11 @@ enum Refused {
 }
 
 /// The answer to a CONNECT to an upstream.
-pub(super) fn open(origin: Origin, caller: Caller, entrance: Rc<Entrance>) -> Response<ResponseBody> {
+pub(super) fn open(origin: Origin, caller: Caller, entrance: Rc<Entrance>) -> Answer<ResponseBody> {
     let taken = move |stream: Stream| -> futures_util::future::LocalBoxFuture<'static, ()> {
         Box::pin(intercept_or_tunnel(stream, Destination::Named(origin), caller, entrance))
     };
-    Response::new(ResponseBody::taken_over(Box::new(taken)))
+    Answer::new(ResponseBody::taken_over(Box::new(taken)))
 }
 
 /// Serves a connection to `destination` until its end. Requests for an upstream are taken out of it and answered; everything else is
@@ -230,7 +230,7 @@ async fn tunnelled(stream: Stream, destination: &Destination, origin: &Origin, d
         };
         let place = door.place()?;
         // Nobody said whom the connection came through.
-        let there = others.dial(&there, &HeaderMap::new(), Version::HTTP_11).await?;
+        let there = others.dial(&there, &Fields::default(), Version::HTTP_11).await?;
         let (name, idle) = (origin.authority(), forward.tunnel_idle);
         Ok::<_, Box<Failure>>((Tunnel { there, name, idle, metrics: others.metrics().clone() }, place))
     };

@@ -12,7 +12,7 @@ mod tunnel;
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, header, uri};
+use http::{Method, uri};
 
 pub use self::inside::{Destination, intercept_or_tunnel};
 use super::{
@@ -25,7 +25,7 @@ use crate::{
     ca::Authority,
     proxy::{Entry, Failure, Found, Kind, Origins, ResponseBody, Worker, origins::Others},
     upstream::Origin,
-    wire::Incoming,
+    wire::{Answer, Incoming, Request, fields::Name},
 };
 
 /// The forward proxy of one worker.
@@ -62,8 +62,8 @@ impl Forward {
     ) -> Result<Way, Failure> {
         let outside = caller.meant.is_none();
         // RFC 8441 section 4: with a protocol it is a request like others.
-        let extended = request.extensions().get::<hyper::ext::Protocol>().is_some();
-        if outside && *request.method() == Method::CONNECT && !extended {
+        let extended = request.head.protocol.is_some();
+        if outside && request.head.method == Method::CONNECT && !extended {
             return Ok(Way::Answered(Box::new(self.connect(request, caller, entrance, worker).await?)));
         }
         let origin = match &caller.meant {
@@ -71,9 +71,9 @@ impl Forward {
             None => absolute(request)?,
         };
         not_ourselves(&origin, caller)?;
-        match self.origins.find(&origin, request.uri().path())? {
+        match self.origins.find(&origin, request.head.target.path())? {
             Found::Upstream(place) => {
-                self.pages.admit_page_to(&origin, request.headers(), &place.pages).map_err(Failure::from)?;
+                self.pages.admit_page_to(&origin, &request.head.fields, &place.pages).map_err(Failure::from)?;
                 Ok(Way::On(Entry::Forward(place.route.clone())))
             }
             Found::Other(route) => Ok(Way::On(Entry::Forward(route))),
@@ -87,7 +87,7 @@ impl Forward {
         caller: &Caller,
         entrance: &Rc<Entrance>,
         worker: &Worker,
-    ) -> Result<Response<ResponseBody>, Failure> {
+    ) -> Result<Answer<ResponseBody>, Failure> {
         let origin = connected(request)?;
         not_ourselves(&origin, caller)?;
         let plain = origin.clone().with_scheme(false);
@@ -119,7 +119,7 @@ fn connected<B>(request: &Request<B>) -> Result<Origin, Failure> {
             format!("CONNECT needs a host and a port, like api.example:443: {problem}"),
         )
     };
-    let target = request.uri();
+    let target = &request.head.target;
     let authority = target.authority().ok_or_else(|| malformed("there is none"))?;
     if target.scheme().is_some() || target.path_and_query().is_some() {
         return Err(malformed("this is a URL"));
@@ -137,14 +137,14 @@ fn connected<B>(request: &Request<B>) -> Result<Origin, Failure> {
 /// The origin of an absolute target (RFC 9112 section 3.2.2), which counts whatever Host says.
 fn absolute<B>(request: &Request<B>) -> Result<Origin, Failure> {
     the_host_if_any(request)?;
-    if request.uri().authority().is_none() {
+    if request.head.target.authority().is_none() {
         return Err(Failure::new(
             Kind::UnknownHost,
             "this port is a forward proxy, and no server: applications name it in HTTP_PROXY and HTTPS_PROXY and keep the URLs \
              they have; for one to use as a base URL give the upstream a `listen` of its own",
         ));
     }
-    Origin::of(request.uri())
+    Origin::of(&request.head.target)
         .map_err(|problem| Failure::new(Kind::Malformed, format!("the request target: {problem}")))
 }
 
@@ -152,8 +152,8 @@ fn absolute<B>(request: &Request<B>) -> Result<Origin, Failure> {
 fn agreed<B>(request: &Request<B>, meant: &Origin) -> Result<Origin, Failure> {
     let named = |authority: &uri::Authority| Origin::at(meant.is_https(), authority).ok();
     let host = the_host_if_any(request)?;
-    let target = request.uri().authority();
-    let scheme = match request.uri().scheme_str() {
+    let target = request.head.target.authority();
+    let scheme = match request.head.target.scheme_str() {
         Some(scheme) => scheme == if meant.is_https() { "https" } else { "http" },
         None => true,
     };
@@ -174,11 +174,11 @@ fn agreed<B>(request: &Request<B>, meant: &Origin) -> Result<Origin, Failure> {
 
 /// The one valid Host. HTTP/2 needs none beside `:authority`, and 1.0 knows none.
 fn the_host_if_any<B>(request: &Request<B>) -> Result<Option<uri::Authority>, Failure> {
-    let may_lack = matches!(request.version(), http::Version::HTTP_2 | http::Version::HTTP_10);
-    if may_lack && !request.headers().contains_key(header::HOST) {
+    let may_lack = matches!(request.head.version, http::Version::HTTP_2 | http::Version::HTTP_10);
+    if may_lack && !request.head.fields.contains(Name::HOST) {
         return Ok(None);
     }
-    the_host(request.headers()).map(Some).map_err(Failure::from)
+    the_host(&request.head.fields).map(Some).map_err(Failure::from)
 }
 
 /// Whoever asks the proxy for the proxy goes round in circles.

@@ -5,7 +5,7 @@
 use std::io::{self, Cursor};
 
 use bytes::BytesMut;
-use http::{header, uri::Authority};
+use http::uri::Authority;
 use rustls::server::Acceptor;
 use tokio::io::AsyncReadExt;
 
@@ -93,10 +93,10 @@ pub(super) async fn first_host(
         }
         match head::request(&mut BytesMut::from(&read[..]), limits) {
             Ok(None) => {}
-            Ok(Some(head)) => {
-                let host = head.parts.headers.get(header::HOST);
-                let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-                break head.parts.uri.authority().cloned().or(host);
+            Ok(Some(head::Read { head, .. })) => {
+                let host = head.fields.get(fields::Name::HOST);
+                let host = host.and_then(|host| Authority::try_from(host).ok());
+                break head.target.authority().cloned().or(host);
             }
             // The server says what is wrong with it.
             Err(_) => break None,

@@ -9,14 +9,13 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     proxy::{Failure, ResponseBody, origins::Others},
     telemetry::UpstreamMetrics,
     upstream::Origin,
-    wire::{Stream, splice},
+    wire::{Answer, Request, Stream, splice},
 };
 
 /// Connects to `origin` and answers `request` with a tunnel to it, in which there may be silence for `idle`.
@@ -29,13 +28,13 @@ pub(super) async fn open<B>(
     request: &Request<B>,
     idle: Option<Duration>,
     drain: CancellationToken,
-) -> Result<Response<ResponseBody>, Failure> {
-    let there = others.dial(origin, request.headers(), request.version()).await?;
+) -> Result<Answer<ResponseBody>, Failure> {
+    let there = others.dial(origin, &request.head.fields, request.head.version).await?;
     let tunnel = Tunnel { there, name: origin.authority(), idle, metrics: others.metrics().clone() };
     let carried = move |here: Stream| -> futures_util::future::LocalBoxFuture<'static, ()> {
         Box::pin(tunnel.carry(here, drain))
     };
-    Ok(Response::new(ResponseBody::taken_over(Box::new(carried))))
+    Ok(Answer::new(ResponseBody::taken_over(Box::new(carried))))
 }
 
 /// The far end of a tunnel, and what is told of it.

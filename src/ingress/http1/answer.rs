@@ -10,12 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, Version, header, response};
+use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame};
 
 use super::{conversation::DISCARD_AT_MOST, date, line::Line};
 use crate::wire::{
-    Content, Takeover, chunked,
+    Answer, AnswerHead, Content, Takeover, chunked,
+    fields::Name,
     head::{self, Framing},
 };
 
@@ -42,8 +43,8 @@ pub(super) enum Then {
 }
 
 /// Writes `answer` as the answer to what was `asked`.
-pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answer: Response<B>) -> Then {
-    let (head, mut content) = answer.into_parts();
+pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answer: Answer<B>) -> Then {
+    let Answer { head, mut content } = answer;
     let tunnel = asked.method == Method::CONNECT && head.status.is_success();
     if tunnel || head.status == StatusCode::SWITCHING_PROTOCOLS {
         return match content.take_over() {
@@ -93,7 +94,7 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
     }
 }
 
-async fn begin_takeover(line: &RefCell<Line>, head: &response::Parts, takeover: Takeover) -> Then {
+async fn begin_takeover(line: &RefCell<Line>, head: &AnswerHead, takeover: Takeover) -> Then {
     let upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
     {
         let mut line = line.borrow_mut();
@@ -115,16 +116,16 @@ async fn begin_takeover(line: &RefCell<Line>, head: &response::Parts, takeover: 
 }
 
 /// RFC 9110 section 6.6.1: an answer that came without one gets one.
-fn date_of(head: &response::Parts) -> Option<[u8; date::LENGTH]> {
-    (!head.headers.contains_key(header::DATE)).then(date::now)
+fn date_of(head: &AnswerHead) -> Option<[u8; date::LENGTH]> {
+    (!head.fields.contains(Name::DATE)).then(date::now)
 }
 
 /// Whether such an answer may have content (RFC 9112 section 6.3).
-fn has_content(asked: &Asked, head: &response::Parts) -> bool {
+fn has_content(asked: &Asked, head: &AnswerHead) -> bool {
     asked.method != Method::HEAD && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-fn framing<B: Body>(asked: &Asked, head: &response::Parts, content: &B) -> Framing {
+fn framing<B: Body>(asked: &Asked, head: &AnswerHead, content: &B) -> Framing {
     let exact = if content.is_end_stream() { Some(0) } else { content.size_hint().exact() };
     if has_content(asked, head) {
         return match (exact, asked.version) {
@@ -135,7 +136,7 @@ fn framing<B: Body>(asked: &Asked, head: &response::Parts, content: &B) -> Frami
     }
     // RFC 9110 section 8.6: with HEAD and 304 it counts a content that is not sent.
     let told =
-        head.headers.get(header::CONTENT_LENGTH).and_then(|told| head::content_length(told.as_bytes()));
+        head.fields.get(Name::CONTENT_LENGTH).and_then(head::content_length);
     match (told, exact) {
         _ if head.status == StatusCode::NO_CONTENT => Framing::Nothing,
         (Some(length), _) => Framing::Length(length),

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, Response, Version, header};
+use http::{Method, Version};
 use tokio::io::AsyncWriteExt;
 
 use super::{
@@ -23,8 +23,9 @@ use crate::{
     ingress::connection::Limits,
     proxy::Failure,
     wire::{
-        Content, Incoming, Interim, Source, Stream,
-        head::{self, RequestHead},
+        Answer, Content, Incoming, Interim, Request, RequestHead, Source, Stream,
+        fields::Name,
+        head::{self, Read},
     },
 };
 
@@ -38,7 +39,7 @@ const LINGER_AT_MOST: usize = 1 << 20;
 pub(super) async fn hold<S, F, B>(line: &Rc<RefCell<Line>>, limits: &Limits, service: S)
 where
     S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<B>>,
+    F: Future<Output = Answer<B>>,
     B: Content,
 {
     let bounds = head::Limits { size: limits.head_size, fields: limits.head_fields };
@@ -92,7 +93,7 @@ fn poll_head(
     line: &RefCell<Line>,
     bounds: head::Limits,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<RequestHead, Refused>>> {
+) -> Poll<Option<Result<Read<RequestHead>, Refused>>> {
     let mut line = line.borrow_mut();
     loop {
         if !line.inbox.is_empty() {
@@ -119,21 +120,18 @@ fn poll_head(
     }
 }
 
-fn acceptable(head: RequestHead, limits: &Limits) -> Result<RequestHead, Refused> {
-    if head.underscored && limits.refuse_underscores {
-        return Err((head.parts.method, refusal::underscore()));
+fn acceptable(read: Read<RequestHead>, limits: &Limits) -> Result<Read<RequestHead>, Refused> {
+    if read.underscored && limits.refuse_underscores {
+        return Err((read.head.method, refusal::underscore()));
     }
-    Ok(head)
+    Ok(read)
 }
 
-fn begin(line: &Rc<RefCell<Line>>, head: RequestHead) -> (Asked, Request<Incoming>) {
-    let RequestHead { parts, framing, persists, .. } = head;
-    let takes_interim = parts.version == Version::HTTP_11;
+fn begin(line: &Rc<RefCell<Line>>, read: Read<RequestHead>) -> (Asked, Request<Incoming>) {
+    let Read { head, framing, persists, .. } = read;
+    let takes_interim = head.version == Version::HTTP_11;
     let waits = takes_interim
-        && parts
-            .headers
-            .get(header::EXPECT)
-            .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        && head.fields.get(Name::EXPECT).is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"));
     line.borrow_mut().begin(framing, takes_interim, waits);
     let content = if line.borrow().is_whole() {
         Incoming::nothing()
@@ -147,9 +145,9 @@ fn begin(line: &Rc<RefCell<Line>>, head: RequestHead) -> (Asked, Request<Incomin
         content
     };
     // What comes behind a CONNECT may be meant for a tunnel that was refused.
-    let persists = persists && parts.method != Method::CONNECT;
-    let asked = Asked { method: parts.method.clone(), version: parts.version, persists };
-    (asked, Request::from_parts(parts, content))
+    let persists = persists && head.method != Method::CONNECT;
+    let asked = Asked { method: head.method.clone(), version: head.version, persists };
+    (asked, Request { head, content })
 }
 
 /// The answer, as soon as it is there; `None` if the application is gone before.

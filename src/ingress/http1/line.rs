@@ -13,13 +13,13 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{StatusCode, response};
+use http::StatusCode;
 use http_body::Frame;
 use tokio::io::AsyncReadExt;
 
 use super::{outbox::Outbox, patience::Phase};
 use crate::wire::{
-    BodyError, Ending, SendsInterim, Source, Stream, chunked,
+    AnswerHead, BodyError, Ending, SendsInterim, Source, Stream, chunked,
     head::{self, Framing},
 };
 
@@ -309,7 +309,7 @@ impl Line {
 }
 
 impl SendsInterim for Line {
-    fn send_interim(&mut self, request: u64, head: &response::Parts) {
+    fn send_interim(&mut self, request: u64, head: &AnswerHead) {
         if request != self.request || self.begun || !self.takes_interim {
             return;
         }

@@ -13,11 +13,10 @@ mod refusal;
 
 use std::{cell::RefCell, pin::pin, rc::Rc};
 
-use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{LAST_CALL, Limits};
-use crate::wire::{Content, Incoming, Stream};
+use crate::wire::{Answer, Content, Incoming, Request, Stream};
 use line::Line;
 
 /// Serves the requests of `stream` until it ends. Once `drain` is cancelled the request under way is finished, one that is arriving is
@@ -25,7 +24,7 @@ use line::Line;
 pub(super) async fn serve<S, F, B>(stream: Stream, limits: &Limits, service: S, drain: CancellationToken)
 where
     S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<B>>,
+    F: Future<Output = Answer<B>>,
     B: Content,
 {
     let line = Rc::new(RefCell::new(Line::new(stream)));
@@ -37,7 +36,7 @@ where
 async fn held<S, F, B>(line: &Rc<RefCell<Line>>, limits: &Limits, service: S, drain: CancellationToken)
 where
     S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<B>>,
+    F: Future<Output = Answer<B>>,
     B: Content,
 {
     let mut conversation = pin!(conversation::hold(line, limits, service));

@@ -19,7 +19,7 @@ mod tests;
 use std::{cell::RefCell, convert::Infallible, pin::Pin, pin::pin, rc::Rc, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::Method;
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     server::conn::http2,
@@ -39,7 +39,7 @@ use self::{
 use super::connection;
 use crate::{
     proxy::ResponseBody,
-    wire::{Content, Incoming, LocalExecutor, Stream},
+    wire::{Answer, Content, Incoming, LocalExecutor, Request, Stream},
 };
 
 /// How long a connection that is told to end may still begin a request whose frames were on their way, and how long we wait for
@@ -88,7 +88,7 @@ pub(super) async fn serve<S, F, B>(
     drain: CancellationToken,
 ) where
     S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<B>> + 'static,
+    F: Future<Output = Answer<B>> + 'static,
     B: Content + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -195,7 +195,7 @@ type Asked<F> = Result<(F, Option<OnUpgrade>), Refused>;
 
 /// Asks `service`, unless the request is malformed.
 fn ask<S, F>(
-    request: Request<hyper::body::Incoming>,
+    request: http::Request<hyper::body::Incoming>,
     limits: &connection::Limits,
     watch: &Watch,
     service: &S,
@@ -205,7 +205,7 @@ where
 {
     let mut request = request::checked(request, limits)?;
     let tunnel = (*request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
-    Ok((service(request.map(|content| Incoming::http2(content, watch.upload()))), tunnel))
+    Ok((service(request.map(|content| Incoming::http2(content, watch.upload())).into()), tunnel))
 }
 
 /// The answer; a stream that it leaves to somebody is handed over once its head is written.
@@ -213,9 +213,9 @@ async fn answered<F, B>(
     asked: Asked<F>,
     is_head: bool,
     exchange: Exchange,
-) -> Result<Response<Reply<B>>, Infallible>
+) -> Result<http::Response<Reply<B>>, Infallible>
 where
-    F: Future<Output = Response<B>>,
+    F: Future<Output = Answer<B>>,
     B: Content,
 {
     let (answer, tunnel) = match asked {
@@ -226,12 +226,12 @@ where
             let ours = |body| if is_head { ResponseBody::whole(Bytes::new()) } else { body };
             let reply =
                 |body| Reply { said: Said::Ours { body: ours(body), reset }, exchange: Some(exchange) };
-            return Ok(failure.into_response().map(reply));
+            return Ok(failure.into_response().map(reply).into());
         }
     };
     let mut answer = answer.await;
     let mut exchange = Some(exchange);
-    if let (Some(takeover), Some(tunnel)) = (answer.body_mut().take_over(), tunnel) {
+    if let (Some(takeover), Some(tunnel)) = (answer.content.take_over(), tunnel) {
         // The stream's exchange ends with its tunnel, not with its head.
         let exchange = exchange.take();
         tokio::task::spawn_local(async move {
@@ -242,7 +242,7 @@ where
             drop(exchange);
         });
     }
-    Ok(answer.map(|body| Reply { said: Said::Theirs { body }, exchange }))
+    Ok(answer.map(|body| Reply { said: Said::Theirs { body }, exchange }).into())
 }
 
 pin_project! {

@@ -221,7 +221,7 @@ async fn answer(stream: &mut Stream) -> Result<(StatusCode, Bytes), Problem> {
             return Err(Problem::Cut(io::ErrorKind::UnexpectedEof.into()));
         }
         match head::answer(&mut received, &Method::CONNECT, HEAD) {
-            Ok(Some(answer)) => return Ok((answer.parts.status, received.freeze())),
+            Ok(Some(answer)) => return Ok((answer.head.status, received.freeze())),
             Ok(None) => {}
             Err(HeadError::TooLarge) => return Err(Problem::NotHttp("the head of its answer is too large")),
             Err(_) => return Err(Problem::NotHttp("what it answers is no HTTP")),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode, response};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
@@ -24,14 +24,17 @@ use super::{
 };
 use crate::{
     upstream::client::SendError,
-    wire::{BodyError, Stream, head::AnswerHead},
+    wire::{
+        AnswerHead, BodyError, Stream,
+        fields::{Fields, Name},
+        head::Read,
+    },
 };
 
 /// Interim (1xx) answers to one request at most.
 const MOST_INTERIM: usize = 16;
 /// How long an upstream that has answered may take nothing of the rest of its request.
 const TAKES_NOTHING: Duration = Duration::from_secs(60);
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// One request and its answer.
 pub(in crate::upstream) struct Exchange<B> {
@@ -92,8 +95,8 @@ where
     /// The request could not be sent, or there was no answer.
     pub(in crate::upstream) async fn answer(
         mut self: Box<Self>,
-        interim: &mut dyn FnMut(response::Parts),
-    ) -> Result<(response::Parts, Box<Self>), Unanswered<B>> {
+        interim: &mut dyn FnMut(AnswerHead),
+    ) -> Result<(AnswerHead, Box<Self>), Unanswered<B>> {
         match poll_fn(|cx| self.poll_answer(cx, interim)).await {
             Ok(parts) => Ok((parts, self)),
             Err(Outcome::Failed(error)) => Err(Unanswered::Failed(error)),
@@ -107,8 +110,8 @@ where
     fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-        interim: &mut dyn FnMut(response::Parts),
-    ) -> Poll<Result<response::Parts, Outcome>> {
+        interim: &mut dyn FnMut(AnswerHead),
+    ) -> Poll<Result<AnswerHead, Outcome>> {
         match self.poll_sending(cx) {
             Err(Unsent::Content(cause)) => {
                 return Poll::Ready(Err(Outcome::Failed(SendError::Body(cause))));
@@ -120,26 +123,26 @@ where
         }
         loop {
             let head = ready!(self.reading.poll_head(&mut self.connection, cx)).map_err(Outcome::Failed)?;
-            if !is_interim(head.parts.status) {
+            if !is_interim(head.head.status) {
                 return Poll::Ready(self.begin(head).map_err(Outcome::Failed));
             }
             self.interim += 1;
             if self.interim > MOST_INTERIM {
                 return Poll::Ready(Err(Outcome::Failed(SendError::TooManyInterim)));
             }
-            interim(head.parts);
+            interim(head.head);
         }
     }
 
-    fn begin(&mut self, head: AnswerHead) -> Result<response::Parts, SendError> {
-        if head.parts.status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
+    fn begin(&mut self, Read { head, persists, .. }: Read<AnswerHead>) -> Result<AnswerHead, SendError> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
             return Err(SendError::NotHttp("it switched protocols unasked".to_owned()));
         }
-        self.switched = head.parts.status == StatusCode::SWITCHING_PROTOCOLS
-            || (*self.reading.method() == Method::CONNECT && head.parts.status.is_success());
-        self.persists = head.persists && !self.switched;
-        self.connection.may_idle = may_idle(&head.parts.headers);
-        Ok(head.parts)
+        self.switched = head.status == StatusCode::SWITCHING_PROTOCOLS
+            || (*self.reading.method() == Method::CONNECT && head.status.is_success());
+        self.persists = persists && !self.switched;
+        self.connection.may_idle = may_idle(&head.fields);
+        Ok(head)
     }
 
     /// The next of the answer's content, while the request is written on.
@@ -238,8 +241,8 @@ enum Outcome {
 }
 
 /// How long the upstream says that the connection may idle. What is sent in the last moment of it would meet its end.
-fn may_idle(fields: &HeaderMap) -> Option<Duration> {
-    let value = fields.get(KEEP_ALIVE)?.to_str().ok()?;
+fn may_idle(fields: &Fields) -> Option<Duration> {
+    let value = std::str::from_utf8(fields.get(Name::KEEP_ALIVE)?).ok()?;
     let seconds = value.split(',').find_map(|item| item.trim().strip_prefix("timeout=")?.parse().ok())?;
     let told = Duration::from_secs(seconds);
     Some(told.saturating_sub(Duration::from_secs(1)).max(told / 2))

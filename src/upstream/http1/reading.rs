@@ -15,9 +15,9 @@ use super::connection::{Connection, SMALL_READ};
 use crate::{
     upstream::client::SendError,
     wire::{
-        BodyError,
+        AnswerHead, BodyError,
         chunked::{self, Step},
-        head::{self, AnswerHead, Framing, HeadError},
+        head::{self, Framing, HeadError, Read},
     },
 };
 
@@ -64,7 +64,7 @@ impl Reading {
         &mut self,
         connection: &mut Connection,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<AnswerHead, SendError>> {
+    ) -> Poll<Result<Read<AnswerHead>, SendError>> {
         loop {
             if let Some(head) = self.look(connection)? {
                 self.begin(&head);
@@ -82,7 +82,7 @@ impl Reading {
 
     /// Looks for a head where one may have become whole, and where what came has doubled: a head that drips is not read anew with
     /// each octet, and what is no head is known before its end.
-    fn look(&mut self, connection: &mut Connection) -> Result<Option<AnswerHead>, SendError> {
+    fn look(&mut self, connection: &mut Connection) -> Result<Option<Read<AnswerHead>>, SendError> {
         let read = &mut connection.read;
         let may_be_whole = has_empty_line(&read[self.looked.saturating_sub(2)..]);
         self.looked = read.len();
@@ -98,7 +98,7 @@ impl Reading {
         Ok(found)
     }
 
-    fn begin(&mut self, head: &AnswerHead) {
+    fn begin(&mut self, head: &Read<AnswerHead>) {
         self.rest = match head.framing {
             Framing::Nothing | Framing::Length(0) => Rest::Nothing,
             Framing::Length(length) => Rest::Length(length),

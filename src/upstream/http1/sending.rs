@@ -10,13 +10,14 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Method, header, request};
+use http::{HeaderMap, Method};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use crate::wire::{
     Stream, chunked,
-    head::{self, Framing},
+    fields::Name,
+    head::{self, Framing, Outgoing},
 };
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -61,14 +62,13 @@ where
     B::Error: Into<Cause>,
 {
     /// A request, nothing of which is written yet. `out` is empty; its memory is used.
-    pub(in crate::upstream) fn new(parts: &request::Parts, content: B, mut out: Vec<u8>) -> Self {
-        let framing = framing(parts, &content);
-        let connection = parts.headers.get(header::CONNECTION).and_then(|value| value.to_str().ok());
-        head::write_request(parts, framing, connection, &mut out);
+    pub(in crate::upstream) fn new(request: &dyn Outgoing, content: B, mut out: Vec<u8>) -> Self {
+        let framing = framing(request, &content);
+        head::write_request(request, framing, &mut out);
         let ended = matches!(framing, Framing::Nothing | Framing::Length(0));
         Self {
-            method: parts.method.clone(),
-            asks_to_switch: parts.headers.contains_key(header::UPGRADE),
+            method: request.method().clone(),
+            asks_to_switch: request.asks_to_switch(),
             content,
             framing,
             out,
@@ -225,10 +225,10 @@ where
 
 /// One framing: the length where it is known, chunks where it is not. Without content none is told, unless the application told it
 /// or the method is one whose content is asked for (RFC 9110 section 8.6).
-fn framing<B: Body>(parts: &request::Parts, content: &B) -> Framing {
+fn framing<B: Body>(request: &dyn Outgoing, content: &B) -> Framing {
     if content.is_end_stream() || content.size_hint().exact() == Some(0) {
-        let told = parts.headers.contains_key(header::CONTENT_LENGTH)
-            || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+        let told = request.came().contains(Name::CONTENT_LENGTH)
+            || matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
         return if told { Framing::Length(0) } else { Framing::Nothing };
     }
     content.size_hint().exact().map_or(Framing::Chunked, Framing::Length)

@@ -1,0 +1,142 @@
+//! Messages as they pass through: a head, and content of some kind.
+//!
+//! Knows what both versions of HTTP say in a head. Does not know how it stands on a connection (`head`, hyper) or what it means. hyper's
+//! types are made of these and these of hyper's where HTTP/2 is spoken, and nowhere else.
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri, Version};
+use hyper::ext::Protocol;
+
+use super::fields::Fields;
+
+/// What a request says in its head.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The target in origin, absolute, authority (CONNECT) or asterisk (OPTIONS) form.
+    pub target: Uri,
+    /// In which version it was received.
+    pub version: Version,
+    /// Its fields.
+    pub fields: Fields,
+    /// Of an extended CONNECT (RFC 8441): what is to be spoken.
+    pub protocol: Option<Protocol>,
+}
+
+/// What an answer says in its head.
+#[derive(Clone, Debug)]
+pub struct AnswerHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The reason phrase, where it is not the usual one.
+    pub reason: Option<Reason>,
+    /// In which version it was received.
+    pub version: Version,
+    /// Its fields.
+    pub fields: Fields,
+}
+
+/// A request.
+#[derive(Debug)]
+pub struct Request<C> {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its content.
+    pub content: C,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer<C> {
+    /// Its head.
+    pub head: AnswerHead,
+    /// Its content.
+    pub content: C,
+}
+
+/// A reason phrase (RFC 9112 section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(Bytes);
+
+impl Reason {
+    /// `reason`, if RFC 9112 section 4 knows its octets.
+    pub fn new(reason: Bytes) -> Option<Self> {
+        let known = reason.iter().all(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..));
+        known.then_some(Self(reason))
+    }
+
+    /// Its octets.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AnswerHead {
+    /// One that says nothing but this.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, reason: None, version: Version::HTTP_11, fields: Fields::default() }
+    }
+}
+
+impl<C> Request<C> {
+    /// With other content.
+    pub fn map<D>(self, content: impl FnOnce(C) -> D) -> Request<D> {
+        Request { head: self.head, content: content(self.content) }
+    }
+}
+
+impl<C> Answer<C> {
+    /// A 200 with this content.
+    pub fn new(content: C) -> Self {
+        Self { head: AnswerHead::new(StatusCode::OK), content }
+    }
+
+    /// With other content.
+    pub fn map<D>(self, content: impl FnOnce(C) -> D) -> Answer<D> {
+        Answer { head: self.head, content: content(self.content) }
+    }
+}
+
+impl<C> From<http::Request<C>> for Request<C> {
+    fn from(request: http::Request<C>) -> Self {
+        let (mut parts, content) = request.into_parts();
+        let head = RequestHead {
+            method: parts.method,
+            target: parts.uri,
+            version: parts.version,
+            fields: Fields::from(&parts.headers),
+            protocol: parts.extensions.remove(),
+        };
+        Self { head, content }
+    }
+}
+
+impl<C> From<Request<C>> for http::Request<C> {
+    fn from(Request { head, content }: Request<C>) -> Self {
+        let mut request = Self::new(content);
+        *request.headers_mut() = head.fields.to_map();
+        (*request.method_mut(), *request.uri_mut(), *request.version_mut()) = (head.method, head.target, head.version);
+        if let Some(protocol) = head.protocol {
+            request.extensions_mut().insert(protocol);
+        }
+        request
+    }
+}
+
+impl<C> From<http::Response<C>> for Answer<C> {
+    fn from(response: http::Response<C>) -> Self {
+        let (parts, content) = response.into_parts();
+        let fields = Fields::from(&parts.headers);
+        Self { head: AnswerHead { status: parts.status, reason: None, version: parts.version, fields }, content }
+    }
+}
+
+impl<C> From<Answer<C>> for http::Response<C> {
+    fn from(Answer { head, content }: Answer<C>) -> Self {
+        let mut response = Self::new(content);
+        (*response.status_mut(), *response.version_mut()) = (head.status, head.version);
+        *response.headers_mut() = head.fields.to_map();
+        response
+    }
+}
