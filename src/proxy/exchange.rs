@@ -127,7 +127,7 @@ impl Worker {
 /// What the application asked for, and where.
 struct Asked<'route> {
     route: &'route Route,
-    app: RequestHead,
+    app: Box<RequestHead>,
     target: PathAndQuery,
     upgrade: Option<Upgrade>,
     replayed: Cell<bool>,
@@ -146,7 +146,7 @@ impl Asked<'_> {
                     let settings = self.route.settings();
                     let (idle, name) = (settings.tunnel_idle_timeout, settings.name.clone());
                     let tunnel = upgrade::tunnel(stream, idle, name, self.route.metrics().clone());
-                    return Ok(Answer { head: *head, content: tunnel });
+                    return Ok(Answer { head, content: tunnel });
                 }
                 Agreed::Not(instead) => response = *instead,
             }
@@ -163,23 +163,36 @@ impl Asked<'_> {
 
         let held = match source.usable(worker.clock.now()) {
             Some(held) => held,
-            None => source.token(settings.token_timeout).await.map_err(|why| no_token(&source, why))?,
+            // What is rare is boxed: all of it would make each exchange as large as itself.
+            None => Box::pin(source.token(settings.token_timeout)).await.map_err(|why| no_token(&source, why))?,
         };
-        let (verdict, mut first) = self.judged(&held, body, &replay).await?;
+        let (verdict, first) = self.judged(&held, body, &replay).await?;
         if verdict == Verdict::Accepted {
             held.accept();
             return Ok(first);
         }
+        Box::pin(self.replaced(&source, &held, first, &replay)).await
+    }
+
+    /// Once more with a newer token, where `rejected` is what the first answer says of it.
+    async fn replaced(
+        &self,
+        source: &TokenSource,
+        held: &Held,
+        mut first: Answer<Streamed>,
+        replay: &Replay,
+    ) -> Result<Answer<Streamed>, Failure> {
+        let settings = self.route.settings();
         // At once, so that the new one is being got while the rest of the body may still be read.
-        source.reject(&held);
-        let Some(body) = self.once_more(&replay, &mut first.content).await? else { return Ok(first) };
+        source.reject(held);
+        let Some(body) = self.once_more(replay, &mut first.content).await? else { return Ok(first) };
         first.content.drain();
-        let newer = source.replace(&held, settings.token_timeout).await;
-        let newer = newer.map_err(|why| no_token(&source, why))?;
+        let newer = source.replace(held, settings.token_timeout).await;
+        let newer = newer.map_err(|why| no_token(source, why))?;
         self.route.metrics().replayed();
         self.replayed.set(true);
         tracing::debug!(upstream = &*settings.name, generation = newer.generation(), "sent once more");
-        let (verdict, second) = self.judged(&newer, body, &replay).await?;
+        let (verdict, second) = self.judged(&newer, body, replay).await?;
         match verdict {
             Verdict::Accepted => newer.accept(),
             Verdict::Rejected => source.reject(&newer),
@@ -194,7 +207,11 @@ impl Asked<'_> {
         replay: &Replay,
     ) -> Result<(Verdict, Answer<Streamed>), Failure> {
         let response = self.send(Some(token), body, replay).await?;
-        Ok(rejection::judge(&self.route.settings().token_invalid, response).await)
+        let rules = &self.route.settings().token_invalid;
+        if !rejection::may_reject(rules, response.head.status) {
+            return Ok((Verdict::Accepted, response));
+        }
+        Ok(Box::pin(rejection::judge(rules, response)).await)
     }
 
     async fn send(

@@ -12,7 +12,7 @@ use hyper::ext::Protocol;
 use super::{hops, replay::RequestBody, routes::Route, upgrade::Upgrade};
 use crate::{
     token::Held,
-    upstream::client::{AnswerBody, SendError},
+    upstream::client::{AnswerBody, SendError, Sent},
     wire::{
         Answer, AnswerHead, Interim, RequestHead,
         fields::{Field, Fields, Name, Names},
@@ -63,12 +63,12 @@ impl<'a> Outgoing<'a> {
     ///
     /// # Errors
     /// There was no answer.
-    pub(super) async fn send(
-        &self,
+    pub(super) fn send<'b>(
+        &'b self,
         body: RequestBody,
-        interim: Option<&Interim>,
-    ) -> Result<Answer<AnswerBody<RequestBody>>, SendError> {
-        self.route.client().send(self, body, &mut |head| go_on(interim, head)).await
+        interim: &'b dyn Fn(Box<AnswerHead>),
+    ) -> Sent<'b, RequestBody> {
+        self.route.client().send(self, body, interim)
     }
 
     /// The same on a connection that is not a kept one.
@@ -78,9 +78,9 @@ impl<'a> Outgoing<'a> {
     pub(super) async fn send_afresh(
         &self,
         body: RequestBody,
-        interim: Option<&Interim>,
+        interim: &dyn Fn(Box<AnswerHead>),
     ) -> Result<Answer<AnswerBody<RequestBody>>, SendError> {
-        self.route.client().send_afresh(self, body, &mut |head| go_on(interim, head)).await
+        self.route.client().send_afresh(self, body, interim).await
     }
 
     /// Whether the application's own field of this name goes on.
@@ -167,7 +167,7 @@ impl head::Outgoing for Outgoing<'_> {
 }
 
 /// RFC 9110 section 15.2: a proxy forwards interim answers, as it does others.
-fn go_on(interim: Option<&Interim>, mut head: AnswerHead) {
+pub(super) fn go_on(interim: Option<&Interim>, mut head: Box<AnswerHead>) {
     if let Some(interim) = interim {
         of_answer(&mut head.fields);
         interim.send(&head);

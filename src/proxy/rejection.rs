@@ -55,6 +55,14 @@ pub(super) enum Verdict {
     Rejected,
 }
 
+/// Whether an answer with this status can reject a token at all. Most cannot, and nobody need look closer.
+pub(super) fn may_reject(rules: &[Rule], status: StatusCode) -> bool {
+    rules.iter().any(|rule| match rule {
+        Rule::Any401 | Rule::Challenge => status == StatusCode::UNAUTHORIZED,
+        Rule::Body { status: needed, .. } => status == *needed,
+    })
+}
+
 /// Judges an answer. One to HEAD has no content, and only its challenge can say something.
 pub(super) async fn judge(rules: &[Rule], mut response: Answer<Streamed>) -> (Verdict, Answer<Streamed>) {
     let mut rejected = false;

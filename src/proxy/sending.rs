@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     body::{AnswerBody, Streamed},
     failure::{Failure, Kind},
-    fields::Outgoing,
+    fields::{self, Outgoing},
     replay::{BodyFault, Replay, RequestBody},
     routes::{Route, Settings},
 };
@@ -35,9 +35,10 @@ pub(super) async fn send(
     replay: &Replay,
 ) -> Result<Answer<Streamed>, Failure> {
     let settings = route.settings();
+    let go_on = |head| fields::go_on(replay.interim(), head);
     let mut outcome = {
         // Pinned where it begins: it is large, and moved whole by each of these otherwise.
-        let answer = pin!(outgoing.send(body, replay.interim()));
+        let answer = pin!(outgoing.send(body, &go_on));
         once(settings, answer, replay).await
     };
     let again = match &outcome {
@@ -49,7 +50,7 @@ pub(super) async fn send(
     };
     if let Some(body) = again {
         // Where one kept connection has ended, the others may have too.
-        let answer = pin!(outgoing.send_afresh(body, replay.interim()));
+        let answer = pin!(outgoing.send_afresh(body, &go_on));
         outcome = once(settings, answer, replay).await;
     }
     outcome.map_err(|unanswered| unanswered.told(settings, replay))

@@ -201,7 +201,7 @@ impl Upgrade {
                 head.fields.remove(Name::SEC_WEBSOCKET_ACCEPT);
             }
         }
-        Ok(Agreed::On(Box::new(head), stream))
+        Ok(Agreed::On(head, stream))
     }
 
     /// What a 101 switches to: nothing but what was asked for, and for a nonce of ours with the proof that belongs to it.

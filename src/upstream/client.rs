@@ -7,6 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -19,7 +20,7 @@ use http_body::Body;
 use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-pub use super::answer::AnswerBody;
+pub use super::{answer::AnswerBody, sent::Sent};
 use super::{
     ConnectError, Connection, Endpoint, Protocol,
     http1::{self, Exchange, Sending},
@@ -111,25 +112,30 @@ where
     ///
     /// # Errors
     /// There is no connection, or it brought no final answer.
-    pub async fn send(
-        &self,
-        request: &dyn Outgoing,
+    pub fn send<'a>(
+        &'a self,
+        request: &'a dyn Outgoing,
         content: B,
-        interim: &mut dyn FnMut(AnswerHead),
-    ) -> Result<Answer<AnswerBody<B>>, SendError> {
-        let unsent = Unsent::Content(content);
+        interim: &'a dyn Fn(Box<AnswerHead>),
+    ) -> Sent<'a, B> {
         if request.asks_to_switch() || *request.method() == Method::CONNECT {
-            return self.send_for_tunnel(request, unsent, interim).await;
+            return Sent::elsewhere(self, request, interim, self.send_for_tunnel(request, content, interim));
         }
         // What can be sent again need not be choosy.
-        let once = !is_idempotent(request.method()) || unsent.has_content();
-        let Some(line) = self.pool.take(once) else {
-            return self.send_on_fresh(request, unsent, interim).await;
-        };
-        match self.carry(line, request, unsent, interim).await {
-            Ok(answer) => Ok(answer),
-            Err(Unanswered::NotSent(unsent, _)) => self.send_on_fresh(request, *unsent, interim).await,
-            Err(Unanswered::Failed(error)) => Err(error),
+        let once = !is_idempotent(request.method()) || !content.is_end_stream();
+        match self.pool.take(once) {
+            Some(Line::Own(mut connection)) => {
+                let sending = Sending::new(request, content, connection.memory());
+                Sent::on(self, request, interim, Exchange::new(connection, sending))
+            }
+            Some(Line::Shared(sender, born)) => {
+                let answer = self.send_shared(sender, born, request, content, interim);
+                Sent::elsewhere(self, request, interim, answer)
+            }
+            None => {
+                let answer = self.send_on_fresh(request, Unsent::Content(content), interim);
+                Sent::elsewhere(self, request, interim, answer)
+            }
         }
     }
 
@@ -137,38 +143,58 @@ where
     ///
     /// # Errors
     /// There is no connection, or it brought no final answer.
-    pub async fn send_afresh(
-        &self,
-        request: &dyn Outgoing,
+    pub fn send_afresh<'a>(
+        &'a self,
+        request: &'a dyn Outgoing,
         content: B,
-        interim: &mut dyn FnMut(AnswerHead),
-    ) -> Result<Answer<AnswerBody<B>>, SendError> {
-        let unsent = Unsent::Content(content);
+        interim: &'a dyn Fn(Box<AnswerHead>),
+    ) -> LocalBoxFuture<'a, Result<Answer<AnswerBody<B>>, SendError>> {
         if request.asks_to_switch() || *request.method() == Method::CONNECT {
-            return self.send_for_tunnel(request, unsent, interim).await;
+            self.send_for_tunnel(request, content, interim)
+        } else {
+            self.send_on_fresh(request, Unsent::Content(content), interim)
         }
-        self.send_on_fresh(request, unsent, interim).await
     }
 
     /// Boxed, as the rare way that it is.
     fn send_for_tunnel<'a>(
         &'a self,
         request: &'a dyn Outgoing,
-        unsent: Unsent<B>,
-        interim: &'a mut dyn FnMut(AnswerHead),
+        content: B,
+        interim: &'a dyn Fn(Box<AnswerHead>),
     ) -> LocalBoxFuture<'a, Result<Answer<AnswerBody<B>>, SendError>> {
         Box::pin(async move {
             let line = self.line_for_tunnel(request).await?;
+            let unsent = Unsent::Content(content);
             self.carry(line, request, unsent, interim).await.map_err(Unanswered::last)
         })
     }
 
+    /// On the HTTP/2 connection that requests share; where it took nothing any more, on another.
+    fn send_shared<'a>(
+        &'a self,
+        sender: http2::SendRequest<B>,
+        born: tokio::time::Instant,
+        request: &'a dyn Outgoing,
+        content: B,
+        interim: &'a dyn Fn(Box<AnswerHead>),
+    ) -> LocalBoxFuture<'a, Result<Answer<AnswerBody<B>>, SendError>> {
+        Box::pin(async move {
+            match self.carry_shared(sender, born, request, content).await {
+                Err(Unanswered::NotSent(unsent, _)) => {
+                    self.send_on_fresh(request, *unsent, interim).await
+                }
+                carried => carried.map_err(Unanswered::last),
+            }
+        })
+    }
+
     /// Boxed, because it is the rare way and would double every exchange's size.
-    fn send_on_fresh<'a>(
+    pub(super) fn send_on_fresh<'a>(
         &'a self,
         request: &'a dyn Outgoing,
         unsent: Unsent<B>,
-        interim: &'a mut dyn FnMut(AnswerHead),
+        interim: &'a dyn Fn(Box<AnswerHead>),
     ) -> LocalBoxFuture<'a, Result<Answer<AnswerBody<B>>, SendError>> {
         Box::pin(async move {
             let line = self.open().await?;
@@ -241,7 +267,7 @@ where
         line: Line<B>,
         request: &dyn Outgoing,
         unsent: Unsent<B>,
-        interim: &mut dyn FnMut(AnswerHead),
+        interim: &dyn Fn(Box<AnswerHead>),
     ) -> Carried<B> {
         match (line, unsent) {
             (Line::Own(mut connection), Unsent::Content(content)) => {
@@ -252,8 +278,7 @@ where
                 self.carry_http1(connection, sending, interim).await
             }
             (Line::Shared(sender, born), Unsent::Content(content)) => {
-                // Boxed: with hyper's futures in it, every exchange would be as large.
-                Box::pin(self.carry_shared(sender, born, request, content)).await
+                self.carry_shared(sender, born, request, content).await
             }
             (Line::Shared(..), Unsent::Encoded(_)) => {
                 let changed = "the upstream speaks another version of HTTP than a moment ago";
@@ -288,20 +313,36 @@ where
         &self,
         connection: Box<http1::Connection>,
         sending: Sending<B>,
-        interim: &mut dyn FnMut(AnswerHead),
+        interim: &dyn Fn(Box<AnswerHead>),
     ) -> Carried<B> {
-        let was_kept = connection.is_proven();
-        let answer = Exchange::new(connection, sending).answer(interim).await;
-        let (head, exchange) = answer.map_err(|unanswered| {
-            let unanswered = Unanswered::from(unanswered);
-            if was_kept
-                && matches!(unanswered, Unanswered::NotSent(..) | Unanswered::Failed(SendError::Cut(_)))
-            {
-                self.pool.was_cut();
+        let mut exchange = Exchange::new(connection, sending);
+        let head = poll_fn(|cx| exchange.poll_answer(interim, cx)).await;
+        self.carried(exchange, head)
+    }
+
+    /// What became of an exchange on HTTP/1.1.
+    pub(super) fn carried(
+        &self,
+        exchange: Box<Exchange<B>>,
+        head: Result<Box<AnswerHead>, http1::Unanswered>,
+    ) -> Carried<B> {
+        let unanswered = match head {
+            Ok(head) => {
+                return Ok(Answer { head, content: AnswerBody::http1(exchange, Rc::downgrade(&self.pool)) });
             }
-            unanswered
-        })?;
-        Ok(Answer { head, content: AnswerBody::http1(exchange, Rc::downgrade(&self.pool)) })
+            Err(unanswered) => unanswered,
+        };
+        let cut = matches!(unanswered, http1::Unanswered::NotSent(_) | http1::Unanswered::Failed(SendError::Cut(_)));
+        if cut && exchange.was_kept() {
+            self.pool.was_cut();
+        }
+        Err(match (unanswered, exchange.into_unsent()) {
+            (http1::Unanswered::NotSent(error), Some(sending)) => {
+                Unanswered::NotSent(Box::new(Unsent::Encoded(sending)), error.into())
+            }
+            (http1::Unanswered::NotSent(error), None) => Unanswered::Failed(SendError::Cut(error.into())),
+            (http1::Unanswered::Failed(error), _) => Unanswered::Failed(error),
+        })
     }
 
     async fn carry_http2(
@@ -323,44 +364,27 @@ where
     }
 }
 
-type Carried<B> = Result<Answer<AnswerBody<B>>, Unanswered<B>>;
+pub(super) type Carried<B> = Result<Answer<AnswerBody<B>>, Unanswered<B>>;
 
 /// What of a request is not in its head, on its way to a connection.
-enum Unsent<B> {
+pub(super) enum Unsent<B> {
     Content(B),
     /// All of it as HTTP/1.1 writes it; none of it was written.
     Encoded(Sending<B>),
 }
 
-impl<B: Body> Unsent<B> {
-    fn has_content(&self) -> bool {
-        !matches!(self, Self::Content(content) if content.is_end_stream())
-    }
-}
-
 /// Why one connection brought no answer, and whether the request is still whole in our hands.
-enum Unanswered<B> {
+pub(super) enum Unanswered<B> {
     NotSent(Box<Unsent<B>>, Cause),
     Failed(SendError),
 }
 
 impl<B> Unanswered<B> {
     /// What it means where no other connection is tried.
-    fn last(self) -> SendError {
+    pub(super) fn last(self) -> SendError {
         match self {
             Self::NotSent(_, cause) => SendError::Cut(cause),
             Self::Failed(error) => error,
-        }
-    }
-}
-
-impl<B> From<http1::Unanswered<B>> for Unanswered<B> {
-    fn from(unanswered: http1::Unanswered<B>) -> Self {
-        match unanswered {
-            http1::Unanswered::NotSent(sending, error) => {
-                Self::NotSent(Box::new(Unsent::Encoded(*sending)), error.into())
-            }
-            http1::Unanswered::Failed(error) => Self::Failed(error),
         }
     }
 }

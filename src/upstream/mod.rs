@@ -11,6 +11,7 @@ mod http1;
 pub mod once;
 pub mod origin;
 mod pool;
+mod sent;
 mod socket;
 #[cfg(test)]
 mod testing;

@@ -42,7 +42,7 @@ pub fn answer(
         ),
     };
     let head = AnswerHead { status, reason, version, fields };
-    Ok(Some(Read { head, framing, persists, underscored: false }))
+    Ok(Some(Read { head: Box::new(head), framing, persists, underscored: false }))
 }
 
 const NAME: &[u8] = b"HTTP/";

@@ -160,16 +160,17 @@ fn no_field_line(line: &[u8]) -> HeadError {
 /// Whether there is no control character but tabs and the CR and LF of so many lines (RFC 9110 section 5.5). Without a branch, so that
 /// many octets are looked at together.
 fn is_text(octets: &[u8], lines: usize) -> bool {
-    let (mut forbidden, mut returns) = (false, 0);
+    let (mut forbidden, mut returns) = (0_u8, 0);
     for block in octets.chunks(128) {
         let mut in_block = 0_u8;
         for octet in block {
-            in_block += u8::from(*octet == b'\r');
-            forbidden |= (*octet < b' ') & (*octet != b'\t') & (*octet != b'\r') & (*octet != b'\n') | (*octet == 0x7f);
+            let is = |other: u8| u8::from(*octet == other);
+            in_block += is(b'\r');
+            forbidden |= (u8::from(*octet < b' ') ^ is(b'\t') ^ is(b'\r') ^ is(b'\n')) | is(0x7f);
         }
         returns += usize::from(in_block);
     }
-    !forbidden && returns == lines
+    forbidden == 0 && returns == lines
 }
 
 /// Whether these octets are a token (RFC 9110 section 5.6.2), as a field's name is one.

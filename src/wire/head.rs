@@ -41,7 +41,7 @@ pub enum Framing {
 #[derive(Debug)]
 pub struct Read<H> {
     /// What it says.
-    pub head: H,
+    pub head: Box<H>,
     /// Where its content ends.
     pub framing: Framing,
     /// The connection may carry another request (RFC 9112 section 9.3). After a request of 1.0 never: a proxy keeps no such connection.
@@ -84,7 +84,7 @@ pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<Read<Requ
     let framing = framing_of_request(&method, &fields, version)?;
     let persists = version == Version::HTTP_11 && !lists_close(&fields);
     let head = RequestHead { method, target, version, fields, protocol: None };
-    Ok(Some(Read { head, framing, persists, underscored }))
+    Ok(Some(Read { head: Box::new(head), framing, persists, underscored }))
 }
 
 fn end_of_request(buffer: &[u8], limits: Limits) -> Result<Option<usize>, HeadError> {

@@ -40,8 +40,8 @@ pub struct AnswerHead {
 /// A request.
 #[derive(Debug)]
 pub struct Request<C> {
-    /// Its head.
-    pub head: RequestHead,
+    /// Its head; boxed, because it is handed on more often than it is looked at.
+    pub head: Box<RequestHead>,
     /// Its content.
     pub content: C,
 }
@@ -49,8 +49,8 @@ pub struct Request<C> {
 /// An answer.
 #[derive(Debug)]
 pub struct Answer<C> {
-    /// Its head.
-    pub head: AnswerHead,
+    /// Its head; boxed for the same reason.
+    pub head: Box<AnswerHead>,
     /// Its content.
     pub content: C,
 }
@@ -89,7 +89,7 @@ impl<C> Request<C> {
 impl<C> Answer<C> {
     /// A 200 with this content.
     pub fn new(content: C) -> Self {
-        Self { head: AnswerHead::new(StatusCode::OK), content }
+        Self { head: Box::new(AnswerHead::new(StatusCode::OK)), content }
     }
 
     /// With other content.
@@ -108,7 +108,7 @@ impl<C> From<http::Request<C>> for Request<C> {
             fields: Fields::from(&parts.headers),
             protocol: parts.extensions.remove(),
         };
-        Self { head, content }
+        Self { head: Box::new(head), content }
     }
 }
 
@@ -128,7 +128,8 @@ impl<C> From<http::Response<C>> for Answer<C> {
     fn from(response: http::Response<C>) -> Self {
         let (parts, content) = response.into_parts();
         let fields = Fields::from(&parts.headers);
-        Self { head: AnswerHead { status: parts.status, reason: None, version: parts.version, fields }, content }
+        let head = AnswerHead { status: parts.status, reason: None, version: parts.version, fields };
+        Self { head: Box::new(head), content }
     }
 }
 

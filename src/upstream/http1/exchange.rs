@@ -52,10 +52,10 @@ pub(in crate::upstream) struct Exchange<B> {
     switched: bool,
 }
 
-/// Why there is no answer, and whether the request is still whole in our hands.
-pub(in crate::upstream) enum Unanswered<B> {
-    /// The connection took none of it.
-    NotSent(Box<Sending<B>>, io::Error),
+/// Why there is no answer.
+pub(in crate::upstream) enum Unanswered {
+    /// The connection took none of the request, which is still whole ([`Exchange::into_unsent`]).
+    NotSent(io::Error),
     /// Some of it may have been received.
     Failed(SendError),
 }
@@ -89,52 +89,48 @@ where
         })
     }
 
+    /// Whether its connection has carried another exchange before.
+    pub(in crate::upstream) fn was_kept(&self) -> bool {
+        self.connection.proven
+    }
+
+    /// The request, where nothing of it was sent.
+    pub(in crate::upstream) fn into_unsent(self) -> Option<Sending<B>> {
+        self.sending
+    }
+
     /// Writes the request and reads the final answer's head, whichever ends first. Each interim answer is shown to `interim`.
     ///
     /// # Errors
     /// The request could not be sent, or there was no answer.
-    pub(in crate::upstream) async fn answer(
-        mut self: Box<Self>,
-        interim: &mut dyn FnMut(AnswerHead),
-    ) -> Result<(AnswerHead, Box<Self>), Unanswered<B>> {
-        match poll_fn(|cx| self.poll_answer(cx, interim)).await {
-            Ok(parts) => Ok((parts, self)),
-            Err(Outcome::Failed(error)) => Err(Unanswered::Failed(error)),
-            Err(Outcome::NotSent(error)) => Err(match self.sending {
-                Some(sending) => Unanswered::NotSent(Box::new(sending), error),
-                None => Unanswered::Failed(SendError::Cut(error.into())),
-            }),
-        }
-    }
-
-    fn poll_answer(
+    pub(in crate::upstream) fn poll_answer(
         &mut self,
+        interim: &dyn Fn(Box<AnswerHead>),
         cx: &mut Context<'_>,
-        interim: &mut dyn FnMut(AnswerHead),
-    ) -> Poll<Result<AnswerHead, Outcome>> {
+    ) -> Poll<Result<Box<AnswerHead>, Unanswered>> {
         match self.poll_sending(cx) {
             Err(Unsent::Content(cause)) => {
-                return Poll::Ready(Err(Outcome::Failed(SendError::Body(cause))));
+                return Poll::Ready(Err(Unanswered::Failed(SendError::Body(cause))));
             }
             Err(Unsent::Connection(error)) if self.sending.as_ref().is_some_and(|it| it.sent() == 0) => {
-                return Poll::Ready(Err(Outcome::NotSent(error)));
+                return Poll::Ready(Err(Unanswered::NotSent(error)));
             }
             _ => {}
         }
         loop {
-            let head = ready!(self.reading.poll_head(&mut self.connection, cx)).map_err(Outcome::Failed)?;
+            let head = ready!(self.reading.poll_head(&mut self.connection, cx)).map_err(Unanswered::Failed)?;
             if !is_interim(head.head.status) {
-                return Poll::Ready(self.begin(head).map_err(Outcome::Failed));
+                return Poll::Ready(self.begin(head).map_err(Unanswered::Failed));
             }
             self.interim += 1;
             if self.interim > MOST_INTERIM {
-                return Poll::Ready(Err(Outcome::Failed(SendError::TooManyInterim)));
+                return Poll::Ready(Err(Unanswered::Failed(SendError::TooManyInterim)));
             }
             interim(head.head);
         }
     }
 
-    fn begin(&mut self, Read { head, persists, .. }: Read<AnswerHead>) -> Result<AnswerHead, SendError> {
+    fn begin(&mut self, Read { head, persists, .. }: Read<AnswerHead>) -> Result<Box<AnswerHead>, SendError> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_to_switch {
             return Err(SendError::NotHttp("it switched protocols unasked".to_owned()));
         }
@@ -233,11 +229,6 @@ where
             Err(()) => Left::Closed,
         }
     }
-}
-
-enum Outcome {
-    NotSent(io::Error),
-    Failed(SendError),
 }
 
 /// How long the upstream says that the connection may idle. What is sent in the last moment of it would meet its end.
