@@ -70,7 +70,8 @@ impl Admission {
 
     fn knows(&self, host: &str, local: Option<SocketAddr>) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
-        if host.eq_ignore_ascii_case("localhost") {
+        // As nearly every application says it.
+        if host == "127.0.0.1" || host.eq_ignore_ascii_case("localhost") {
             return true;
         }
         let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -258,6 +258,9 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// What Connection names besides what is hop-by-hop anyway (RFC 9110 section 7.6.1).
 fn named_by_connection(fields: &Fields) -> Vec<&[u8]> {
+    if !fields.connection().others {
+        return Vec::new();
+    }
     let known =
         |option: &[u8]| [&b"close"[..], b"keep-alive"].iter().any(|known| option.eq_ignore_ascii_case(known));
     fields.members(Name::CONNECTION).filter(|option| !known(option)).collect()

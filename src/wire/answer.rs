@@ -29,9 +29,9 @@ pub fn answer(
     }
     let Some(end) = fields::end(buffer, limits.size, limits.fields + 1)? else { return Ok(None) };
     let head = buffer.split_to(end).freeze();
-    let line_end = memchr::memchr(b'\n', &head).unwrap_or(0);
-    let StatusLine { version, status, reason } = StatusLine::of(&head[..line_end.saturating_sub(1)])?;
-    let fields = fields::read(&head, line_end + 1, BeforeColon::Removed)?;
+    let line = fields::first_line(&head)?;
+    let StatusLine { version, status, reason } = StatusLine::of(&head[..line])?;
+    let fields = fields::read(&head, line + 2, BeforeColon::Removed, limits.fields)?;
     let framing = framing(method, version, status, &fields)?;
     let persists = framing != Framing::Close && persists(version, &fields);
     let reason = match status.canonical_reason() {
@@ -127,9 +127,8 @@ fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
 }
 
 fn persists(version: Version, fields: &Fields) -> bool {
-    let keeps = |option: &[u8]| option.eq_ignore_ascii_case(b"keep-alive");
-    let by_default = version == Version::HTTP_11;
-    !head::lists_close(fields) && (by_default || fields.members(Name::CONNECTION).any(keeps))
+    let said = fields.connection();
+    !said.close && (version == Version::HTTP_11 || said.keep_alive)
 }
 
 /// A request's head as it goes out: what the application sent, what of it stays behind, and what is added. Both versions of HTTP write

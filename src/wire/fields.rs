@@ -7,37 +7,51 @@
 //! looks. A head is read once and its octets stay where they are: what is kept is where each name and value stands, so that what goes
 //! on is copied as it came.
 
-use std::{fmt, ops::Range};
+use std::{fmt, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memmem::Finder;
 
 pub use super::names::{Name, Named, Names};
-use super::head::HeadError;
+use super::{head::HeadError, scan};
 
 /// The octets up to and including the empty line that ends a section which begins with `octets`; `None` if it is not there yet. There
-/// may be `size` octets and `lines` lines in front of the empty one.
+/// may be `size` octets, the empty line's among them, and `lines` lines in front of that. That lines end as they must is seen for sure
+/// where they are read.
 ///
 /// # Errors
 /// A line does not end in CRLF, or there are too many of them or of their octets.
 pub fn end(octets: &[u8], size: usize, lines: usize) -> Result<Option<usize>, HeadError> {
+    // As a rule all of it is there.
+    let end = if octets.starts_with(b"\r\n") { Some(2) } else { EMPTY_LINE.find(octets).map(|at| at + 4) };
+    if let Some(end) = end {
+        return if end > size { Err(HeadError::TooLarge) } else { Ok(Some(end)) };
+    }
     let mut begin = 0;
     for (number, at) in memchr::memchr_iter(b'\n', octets).enumerate() {
         if at == begin || octets[at - 1] != b'\r' {
-            return Err(HeadError::Malformed("a line does not end in CRLF"));
+            return Err(HeadError::Malformed(NO_CRLF));
         }
-        if at >= size {
-            return Err(HeadError::TooLarge);
-        }
-        if at - 1 == begin {
-            return Ok(Some(at + 1));
-        }
-        if number >= lines {
+        if at >= size || number >= lines {
             return Err(HeadError::TooLarge);
         }
         begin = at + 1;
     }
     if octets.len() >= size { Err(HeadError::TooLarge) } else { Ok(None) }
+}
+
+static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
+const NO_CRLF: &str = "a line does not end in CRLF";
+
+/// The length of a head's first line, which ends as all do.
+///
+/// # Errors
+/// It does not.
+pub(super) fn first_line(head: &[u8]) -> Result<usize, HeadError> {
+    let end = memchr::memchr(b'\n', head).and_then(|end| end.checked_sub(1));
+    end.filter(|end| head[*end] == b'\r').ok_or(HeadError::Malformed(NO_CRLF))
 }
 
 /// What to do with white space between a name and its colon (RFC 9112 section 5.1).
@@ -58,7 +72,16 @@ pub struct Fields {
     read: Bytes,
     added: Vec<u8>,
     lines: Vec<Line>,
+    index: Index,
+}
+
+/// Which of the known names are there, and where first.
+#[derive(Clone)]
+struct Index {
     known: Names,
+    /// Those that are there more than once.
+    repeated: Names,
+    first: [u8; Name::COUNT],
 }
 
 /// Where one field stands.
@@ -84,6 +107,17 @@ pub struct Field<'a> {
     pub value: &'a [u8],
 }
 
+/// What the options of Connection are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// `close` is among them.
+    pub close: bool,
+    /// `keep-alive` is.
+    pub keep_alive: bool,
+    /// Something else is.
+    pub others: bool,
+}
+
 /// What becomes of a field that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Onward {
@@ -95,57 +129,76 @@ pub enum Onward {
     Says(u64),
 }
 
-/// The fields of the section that begins at `from` in `head` and ends with its empty line, as [`end`] found it. They share the octets
-/// of `head`.
+/// The fields of the section that begins at `from` in `head` and ends with its empty line, as [`end`] found it; `most` at most. They
+/// share the octets of `head`.
 ///
 /// # Errors
-/// A line is no field line: no colon, an empty name or one that is no token, white space in front of it (obs-fold), or an octet in the
-/// value that RFC 9110 section 5.5 does not know.
-pub fn read(head: &Bytes, from: usize, before_colon: BeforeColon) -> Result<Fields, HeadError> {
+/// A line does not end in CRLF or is no field line: no colon, an empty name or one that is no token, white space in front of it
+/// (obs-fold), or an octet in the value that RFC 9110 section 5.5 does not know. Or there are too many.
+pub fn read(head: &Bytes, from: usize, before_colon: BeforeColon, most: usize) -> Result<Fields, HeadError> {
     let mut lines: Vec<Line> = Vec::with_capacity(USUAL);
-    let mut known = Names::default();
+    let mut index = Index::default();
     let mut begin = from;
-    for at in memchr::memchr_iter(b'\n', &head[from..]) {
-        let end = from + at - 1;
-        if end <= begin {
-            break;
+    while head.get(begin..begin + 2) != Some(b"\r\n") {
+        if lines.len() >= most {
+            return Err(HeadError::TooLarge);
         }
-        let line = line(head, begin..end, before_colon)?;
-        if let Some(name) = line.name {
-            known.add(name);
-        }
+        let (line, next) = line(head, begin, before_colon)?;
+        index.add(line.name, lines.len());
         lines.push(line);
-        begin = end + 2;
+        begin = next;
     }
-    if !is_text(&head[from..], lines.len() + 1) {
-        return Err(HeadError::Malformed("a field's value has a CR or another control character"));
+    if begin + 2 != head.len() {
+        // What `end` took for the end is not the first empty line: one before it ends in a bare LF.
+        return Err(HeadError::Malformed(NO_CRLF));
     }
-    Ok(Fields { read: head.clone(), added: Vec::new(), lines, known })
+    Ok(Fields { read: head.clone(), added: Vec::new(), lines, index })
 }
 
-fn line(head: &[u8], line: Range<usize>, before_colon: BeforeColon) -> Result<Line, HeadError> {
-    let octets = &head[line.clone()];
-    let length = octets.iter().position(|octet| !IS_TOKEN[usize::from(*octet)]).unwrap_or(octets.len());
-    let mut colon = length;
+/// The line that begins at `begin`, and where the next one does.
+fn line(head: &[u8], begin: usize, before_colon: BeforeColon) -> Result<(Line, usize), HeadError> {
+    let Some(colon) = scan::find(head, begin, b':') else { return Err(no_field_line(head, begin)) };
+    let mut name_end = colon;
     if before_colon == BeforeColon::Removed {
-        colon += octets[length..].iter().take_while(|octet| is_space(**octet)).count();
+        while name_end > begin && is_space(head[name_end - 1]) {
+            name_end -= 1;
+        }
     }
-    if length == 0 || octets.get(colon) != Some(&b':') {
-        return Err(no_field_line(octets));
+    let spelled = &head[begin..name_end];
+    let name = Name::of(spelled);
+    if name.is_none() && !is_token(spelled) {
+        return Err(no_field_line(head, begin));
     }
-    let value = trimmed(octets, colon + 1);
-    let place = |at: usize| u32::try_from(line.start + at).map_err(|_| HeadError::TooLarge);
-    Ok(Line {
-        begin: place(0)?,
-        name_end: place(length)?,
-        value: place(value.start)?,
-        value_end: place(value.end)?,
-        name: Name::of(&octets[..length]),
+    let mut value = colon + 1;
+    while head.get(value).is_some_and(|octet| is_space(*octet)) {
+        value += 1;
+    }
+    let end = scan::text_end(head, value);
+    match head.get(end..end + 2) {
+        Some(b"\r\n") => {}
+        Some([b'\n', _]) => return Err(HeadError::Malformed(NO_CRLF)),
+        _ => return Err(HeadError::Malformed("a field's value has a CR or another control character")),
+    }
+    let mut value_end = end;
+    while value_end > value && is_space(head[value_end - 1]) {
+        value_end -= 1;
+    }
+    let place = |at: usize| u32::try_from(at).map_err(|_| HeadError::TooLarge);
+    let line = Line {
+        begin: place(begin)?,
+        name_end: place(name_end)?,
+        value: place(value)?,
+        value_end: place(value_end)?,
+        name,
         is_added: false,
-    })
+    };
+    Ok((line, end + 2))
 }
 
-fn no_field_line(line: &[u8]) -> HeadError {
+fn no_field_line(head: &[u8], begin: usize) -> HeadError {
+    let rest = &head[begin..];
+    let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+    let Some(line) = line.strip_suffix(b"\r") else { return HeadError::Malformed(NO_CRLF) };
     let Some(colon) = memchr::memchr(b':', line) else {
         return HeadError::Malformed("a field line has no colon");
     };
@@ -155,22 +208,6 @@ fn no_field_line(line: &[u8]) -> HeadError {
         [.., b' ' | b'\t'] => "white space stands between a field's name and its colon",
         _ => "a field's name is no token",
     })
-}
-
-/// Whether there is no control character but tabs and the CR and LF of so many lines (RFC 9110 section 5.5). Without a branch, so that
-/// many octets are looked at together.
-fn is_text(octets: &[u8], lines: usize) -> bool {
-    let (mut forbidden, mut returns) = (0_u8, 0);
-    for block in octets.chunks(128) {
-        let mut in_block = 0_u8;
-        for octet in block {
-            let is = |other: u8| u8::from(*octet == other);
-            in_block += is(b'\r');
-            forbidden |= (u8::from(*octet < b' ') ^ is(b'\t') ^ is(b'\r') ^ is(b'\n')) | is(0x7f);
-        }
-        returns += usize::from(in_block);
-    }
-    forbidden == 0 && returns == lines
 }
 
 /// Whether these octets are a token (RFC 9110 section 5.6.2), as a field's name is one.
@@ -193,7 +230,8 @@ const IS_TOKEN: [bool; 256] = {
 /// Whether a field that h2 has read is what it does not make sure of (RFC 9110 section 5.5, RFC 9113 section 8.2.1): its name is a token
 /// (HTTP/2's names may have a quote in `http`), and its value has no white space at its edges.
 pub fn is_sound(name: &HeaderName, value: &HeaderValue) -> bool {
-    !name.as_str().contains('"') && trimmed(value.as_bytes(), 0).len() == value.len()
+    let edges = [value.as_bytes().first(), value.as_bytes().last()];
+    !name.as_str().contains('"') && !edges.into_iter().flatten().any(|octet| is_space(*octet))
 }
 
 /// The members of lists of tokens (RFC 9110 section 5.6.1), on however many lines; empty ones are left out.
@@ -206,14 +244,41 @@ fn is_space(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t')
 }
 
-/// Where `octets` from `from` on are without the white space at both ends.
-fn trimmed(octets: &[u8], from: usize) -> Range<usize> {
-    match octets[from..].iter().position(|octet| !is_space(*octet)) {
-        None => from..from,
-        Some(skipped) => {
-            let trailing = octets.iter().rev().take_while(|octet| is_space(**octet)).count();
-            from + skipped..octets.len() - trailing
+impl Default for Index {
+    fn default() -> Self {
+        Self { known: Names::default(), repeated: Names::default(), first: [0; Name::COUNT] }
+    }
+}
+
+impl Index {
+    /// A field of this name at this place, behind all others.
+    fn add(&mut self, name: Option<Name>, at: usize) {
+        let Some(name) = name else { return };
+        if self.known.has(name) {
+            return self.repeated.add(name);
         }
+        self.known.add(name);
+        // Behind so many others it is looked for as if there were several.
+        self.first[name.number()] = u8::try_from(at).unwrap_or_else(|_| {
+            self.repeated.add(name);
+            u8::MAX
+        });
+    }
+
+    fn of(lines: &[Line]) -> Self {
+        let mut index = Self::default();
+        lines.iter().enumerate().for_each(|(at, line)| index.add(line.name, at));
+        index
+    }
+
+    /// Among which lines those of a known name are to be looked for.
+    fn among<'a>(&self, name: Name, lines: &'a [Line]) -> &'a [Line] {
+        if !self.known.has(name) {
+            return &[];
+        }
+        let first = usize::from(self.first[name.number()]);
+        let end = if self.repeated.has(name) { lines.len() } else { first + 1 };
+        lines.get(first..end).unwrap_or_default()
     }
 }
 
@@ -230,22 +295,20 @@ impl Fields {
 
     /// Which of the known names are there.
     pub fn known(&self) -> Names {
-        self.known
+        self.index.known
     }
 
     /// Whether there is a field of this name.
     pub fn contains(&self, name: impl Named) -> bool {
-        self.get(name).is_some()
+        match name.known() {
+            Some(known) => self.index.known.has(known),
+            None => self.get(name).is_some(),
+        }
     }
 
     /// The first value of a name.
     pub fn get(&self, name: impl Named) -> Option<&[u8]> {
-        // Most names that are asked for are not there.
-        match name.known() {
-            Some(known) if !self.known.has(known) => None,
-            Some(known) => self.lines.iter().find(|line| line.name == Some(known)).map(|line| self.value(line)),
-            None => self.get_all(name).next(),
-        }
+        self.get_all(name).next()
     }
 
     /// The value of a name that is there once.
@@ -257,13 +320,27 @@ impl Fields {
     /// All values of a name, in their order.
     pub fn get_all<N: Named>(&self, name: N) -> impl Iterator<Item = &[u8]> + use<'_, N> {
         let known = name.known();
-        // What is known to be missing is not looked for.
-        let lines = if known.is_some_and(|known| !self.known.has(known)) { &[][..] } else { &self.lines[..] };
+        let lines = known.map_or(&self.lines[..], |known| self.index.among(known, &self.lines));
         let is_named = move |line: &&Line| match known {
             Some(known) => line.name == Some(known),
             None => line.name.is_none() && self.name(line).eq_ignore_ascii_case(name.spelled()),
         };
         lines.iter().filter(is_named).map(|line| self.value(line))
+    }
+
+    /// What Connection says (RFC 9110 section 7.6.1).
+    pub fn connection(&self) -> Connection {
+        let mut said = Connection::default();
+        for option in self.members(Name::CONNECTION) {
+            if option.eq_ignore_ascii_case(b"keep-alive") {
+                said.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"close") {
+                said.close = true;
+            } else {
+                said.others = true;
+            }
+        }
+        said
     }
 
     /// The members of a name's lists, on however many lines; empty ones are left out.
@@ -287,9 +364,7 @@ impl Fields {
         // What is too long to be told apart is too long for any head.
         let place = |at: usize| u32::try_from(begin + at).unwrap_or(u32::MAX);
         let known = Name::of(name);
-        if let Some(known) = known {
-            self.known.add(known);
-        }
+        self.index.add(known, self.lines.len());
         self.lines.push(Line {
             begin: place(0),
             name_end: place(name.len()),
@@ -309,6 +384,7 @@ impl Fields {
         self.append(name, value);
         if let (Some(first), Some(last)) = (first, self.lines.pop()) {
             self.lines.insert(first, last);
+            self.index = Index::of(&self.lines);
         }
     }
 
@@ -325,10 +401,7 @@ impl Fields {
     pub fn retain(&mut self, mut stays: impl FnMut(&Field<'_>) -> bool) {
         let mut lines = std::mem::take(&mut self.lines);
         lines.retain(|line| stays(&self.field(line)));
-        self.known = Names::default();
-        for name in lines.iter().filter_map(|line| line.name) {
-            self.known.add(name);
-        }
+        self.index = Index::of(&lines);
         self.lines = lines;
     }
 

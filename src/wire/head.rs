@@ -76,9 +76,9 @@ pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<Read<Requ
     let Some(end) = end_of_request(buffer, limits)? else { return Ok(None) };
     let head = buffer.split_to(end).freeze();
     // Lines are found by their LF, as fields are: by a CR in it, the first line would end before it ends.
-    let line = memchr::memchr(b'\n', &head).map_or(0, |end| end - 1);
+    let line = fields::first_line(&head)?;
     let (method, target, version) = request_line(&head, line)?;
-    let fields = fields::read(&head, line + 2, fields::BeforeColon::Refused)?;
+    let fields = fields::read(&head, line + 2, fields::BeforeColon::Refused, limits.fields)?;
     check_host(&fields, version)?;
     let underscored = memchr::memchr(b'_', &head[line..]).is_some() && has_underscore(&fields)?;
     let framing = framing_of_request(&method, &fields, version)?;
@@ -205,7 +205,7 @@ pub fn content_length(value: &[u8]) -> Option<u64> {
 
 /// Whether Connection lists `close`.
 pub fn lists_close(fields: &Fields) -> bool {
-    fields.members(Name::CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"))
+    fields.connection().close
 }
 
 /// Whether a name has an underscore. Some programs cannot tell it from a hyphen; to them these names say what we alone decide.

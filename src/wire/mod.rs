@@ -12,6 +12,7 @@ pub mod fields;
 pub mod head;
 pub mod message;
 mod names;
+mod scan;
 pub mod splice;
 pub mod stream;
 pub mod target;

@@ -1,9 +1,11 @@
-//! Field names that the proxy itself looks for, each known by a number.
+//! Field names that the proxy itself looks for, and some that nearly every head has, each known by a number.
 //!
 //! Knows spellings. What a name means is for others to know. A head is asked for these names all the time, and most of them are not
-//! there: as numbers they are one bit each.
+//! there: as numbers they are one bit each. A name that is known need not be looked through for octets that are none of a token's.
 
 use http::HeaderName;
+
+use super::scan::has_controls;
 
 /// A field name that is known here, whatever its spelling (RFC 9110 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +35,32 @@ names! {
     TE "te"
     VIA "via"
     DATE "date"
+    ETAG "etag"
     HOST "host"
+    VARY "vary"
+    ACCEPT "accept"
     COOKIE "cookie"
     EXPECT "expect"
     ORIGIN "origin"
+    SERVER "server"
     ALT_SVC "alt-svc"
+    REFERER "referer"
     UPGRADE "upgrade"
     CONNECTION "connection"
     KEEP_ALIVE "keep-alive"
+    SET_COOKIE "set-cookie"
+    USER_AGENT "user-agent"
     CONTENT_TYPE "content-type"
     MAX_FORWARDS "max-forwards"
+    ACCEPT_RANGES "accept-ranges"
     AUTHORIZATION "authorization"
+    CACHE_CONTROL "cache-control"
+    LAST_MODIFIED "last-modified"
     CONTENT_LENGTH "content-length"
     HTTP2_SETTINGS "http2-settings"
     SEC_FETCH_SITE "sec-fetch-site"
+    ACCEPT_ENCODING "accept-encoding"
+    ACCEPT_LANGUAGE "accept-language"
     CONTENT_ENCODING "content-encoding"
     PROXY_CONNECTION "proxy-connection"
     WWW_AUTHENTICATE "www-authenticate"
@@ -77,7 +91,7 @@ const BY_LENGTH: [u8; LONGEST + 2] = {
 };
 
 impl Name {
-    /// The known name that this token (RFC 9110 section 5.6.2) spells, if it is one.
+    /// The known name that is spelled so, if it is one.
     pub fn of(spelled: &[u8]) -> Option<Self> {
         if !(1..=LONGEST).contains(&spelled.len()) {
             return None;
@@ -95,6 +109,14 @@ impl Name {
         None
     }
 
+    /// How many there are.
+    pub(super) const COUNT: usize = TEXTS.len();
+
+    /// From 0 on.
+    pub(super) fn number(self) -> usize {
+        usize::from(self.0)
+    }
+
     /// In lower case.
     pub fn as_str(self) -> &'static str {
         TEXTS[usize::from(self.0)]
@@ -104,11 +126,12 @@ impl Name {
 /// Whether `spelled`, which is as long as `text`, says the same but for the case of letters; eight octets at a time.
 fn is_same(text: &[u8], spelled: &[u8]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    let word = |octets: &[u8; 8]| u64::from_ne_bytes(*octets);
+    let word = |octets: &[u8; 8]| u64::from_le_bytes(*octets);
     let ((texts, text), (words, rest)) = (text.as_chunks::<8>(), spelled.as_chunks::<8>());
-    // What differs in nothing but this bit is a letter in both, for no token has a control character.
-    texts.iter().zip(words).all(|(text, spelled)| word(text) == word(spelled) | CASE)
-        && text.iter().zip(rest).all(|(text, spelled)| *text == *spelled | 0x20)
+    // What differs in nothing but this bit is a letter in both, or a control character in one of them: CR is like a hyphen.
+    let no_controls = |eight: u64| !has_controls(eight);
+    texts.iter().zip(words).all(|(text, spelled)| word(text) == word(spelled) | CASE && no_controls(word(spelled)))
+        && text.iter().zip(rest).all(|(text, spelled)| *text == *spelled | 0x20 && *spelled > b' ')
 }
 
 impl Names {

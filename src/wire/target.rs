@@ -101,45 +101,44 @@ pub fn check_path_and_query(octets: &[u8]) -> Result<(), &'static str> {
 /// The host and, where it is there, the port of `host[:port]`: a registered name, an IPv4 address, or an IPv6 address in brackets. No
 /// user information; a port is from 1 to 65535, and may be empty (`host:`).
 pub fn host_and_port(octets: &[u8]) -> Option<(&str, Option<u16>)> {
-    let text = std::str::from_utf8(octets).ok()?;
-    let end = if let Some(inside) = text.strip_prefix('[') {
-        let length = inside.find(']')?;
-        inside[..length].parse::<Ipv6Addr>().ok()?;
-        length + 2
-    } else {
-        text.find(':').unwrap_or(text.len())
+    let end = match octets {
+        [b'[', inside @ ..] => {
+            let length = memchr::memchr(b']', inside)?;
+            std::str::from_utf8(&inside[..length]).ok()?.parse::<Ipv6Addr>().ok()?;
+            length + 2
+        }
+        _ => registered_name(octets).filter(|length| *length > 0)?,
     };
-    let (host, port) = text.split_at(end);
-    if host.is_empty() || !host.starts_with('[') && !is_registered_name(host.as_bytes()) {
-        return None;
-    }
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => None,
-        Some("") => None,
-        Some(digits) if digits.len() <= 5 && digits.bytes().all(|octet| octet.is_ascii_digit()) => {
-            Some(digits.parse().ok().filter(|port| *port > 0)?)
+    let (host, port) = octets.split_at(end);
+    let port = match port {
+        [] | [b':'] => None,
+        [b':', digits @ ..] if digits.len() <= 5 => {
+            let number = digits.iter().try_fold(0_u32, |number, digit| {
+                digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
+            });
+            Some(u16::try_from(number?).ok().filter(|port| *port > 0)?)
         }
         _ => return None,
     };
-    Some((host, port))
+    Some((std::str::from_utf8(host).ok()?, port))
 }
 
-fn is_registered_name(name: &[u8]) -> bool {
+/// The length of the registered name that ends with `octets` or at a colon.
+fn registered_name(octets: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while let Some(octet) = name.get(at) {
+    while let Some(octet) = octets.get(at) {
         match octet {
+            b':' => break,
             b'%' => {
-                if !name.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)) {
-                    return false;
-                }
+                octets.get(at + 1..at + 3).filter(|two| two.iter().all(u8::is_ascii_hexdigit))?;
                 at += 2;
             }
-            octet if KINDS[usize::from(*octet)] & IN_NAME == 0 => return false,
+            octet if KINDS[usize::from(*octet)] & IN_NAME == 0 => return None,
             _ => {}
         }
         at += 1;
     }
-    true
+    Some(at)
 }
 
 const IN_PATH: u8 = 1;

@@ -84,7 +84,8 @@ impl Reading {
     /// each octet, and what is no head is known before its end.
     fn look(&mut self, connection: &mut Connection) -> Result<Option<Read<AnswerHead>>, SendError> {
         let read = &mut connection.read;
-        let may_be_whole = has_empty_line(&read[self.looked.saturating_sub(2)..]);
+        // As a rule all of it came at once.
+        let may_be_whole = self.looked == 0 || has_empty_line(&read[self.looked.saturating_sub(2)..]);
         self.looked = read.len();
         if read.is_empty() || (read.len() < self.look_at && !may_be_whole) {
             return Ok(None);
