@@ -10,9 +10,9 @@ use std::{
 };
 
 use http::{Request, Response};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
+    ingress::drain::Drain,
     proxy::{Failure, ResponseBody, origins::Others},
     telemetry::UpstreamMetrics,
     upstream::Origin,
@@ -28,7 +28,7 @@ pub(super) async fn open<B>(
     others: &Others,
     request: &Request<B>,
     idle: Option<Duration>,
-    drain: CancellationToken,
+    drain: Drain,
 ) -> Result<Response<ResponseBody>, Failure> {
     let there = others.dial(origin, request.headers(), request.version()).await?;
     let tunnel = Tunnel { there, name: origin.authority(), idle, metrics: others.metrics().clone() };
@@ -49,7 +49,7 @@ pub(super) struct Tunnel {
 impl Tunnel {
     /// Carries octets both ways until both sides have ended, `idle` has passed in silence, or bearward stops and they have become
     /// silent.
-    pub(super) async fn carry(self, here: Stream, drain: CancellationToken) {
+    pub(super) async fn carry(self, here: Stream, drain: Drain) {
         let open = self.metrics.tunnel();
         let ended = splice::splice_until(here, self.there, self.idle, drain.cancelled()).await;
         drop(open);
