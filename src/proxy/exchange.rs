@@ -158,7 +158,8 @@ impl Asked<'_> {
     async fn carry(&self, worker: &Worker, body: Incoming) -> Result<Response<Streamed>, Failure> {
         let settings = self.route.settings();
         let source = self.route.source(&self.app.headers)?;
-        let (replay, body) = Replay::of(body, self.keep_at_most(), &worker.budget, settings.body_timeout);
+        let (replay, body) =
+            Replay::of(body, self.keep_at_most(), &worker.budget, self.route.body_patience());
         let Some(source) = source else { return self.send(None, body, &replay).await };
 
         let held = match source.usable(worker.clock.now()) {
