@@ -2,7 +2,8 @@
 //!
 //! Knows that a timer costs least where it is left alone: to set one going and to stop it takes the lock of tokio's wheel, and a request
 //! has it for the thousandth part of its time. So a timer is handed on as it stands. It fires too early for whoever has it then, who lets
-//! it go on to its own end; where nobody has it, it fires in vain. Does not know what is waited for.
+//! it go on to its own end; where nobody has it, it fires in vain, and lets go of the task that had it last. Does not know what is waited
+//! for.
 
 use std::{
     cell::RefCell,
