@@ -120,6 +120,14 @@ impl Clock {
         }
     }
 
+    /// Time passed since `earlier`, for whom the calendar says nothing: one reading less.
+    pub fn since(&self, earlier: Moment) -> Duration {
+        match &self.0 {
+            Kind::System => boot_time().saturating_sub(earlier.boot),
+            Kind::Manual(_) => self.now().since(earlier),
+        }
+    }
+
     /// Returns once `deadline` is behind us on either clock; wakes at least every five seconds to look, because
     /// timers do not count a suspended machine's sleep.
     pub async fn sleep_until(&self, deadline: Deadline) {

@@ -20,6 +20,7 @@ use crate::{
         admission::{self, Admission, Refusal},
         caller::Caller,
         connection::Limits,
+        drain::Drain,
         http2,
         listen::{Ends, Unstarted},
         users::Users,
@@ -80,7 +81,7 @@ pub(super) fn serve(
         users,
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: TaskTracker::new(),
-        drain: drain.clone(),
+        drain: Drain::when(drain.clone()),
     };
     let for_this_machine = matches!(address, Listen::Tcp(address) if address.ip().is_loopback());
     let inside = admin.clone();

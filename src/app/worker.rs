@@ -19,7 +19,7 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::{JoinHandle, spawn_local},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::plan::{Behind, Plan, PlannedDoor, PlannedOthers, PlannedProxy, PlannedUpstream, Socket};
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
         admission::Admission,
         connection::Limits,
         door::Door,
+        drain::Drain,
         entrance::Entrance,
         forward::Forward,
         listen::{Accepted, Listening, Unstarted},
@@ -195,7 +196,7 @@ impl Worker {
     }
 
     fn open(&self, listening: Listening, inside: Rc<Door>, door: &PlannedDoor, plan: &Plan) -> OpenDoor {
-        let entrance = Entrance::new(inside, limits(plan), CancellationToken::new());
+        let entrance = Entrance::new(inside, limits(plan), Drain::new());
         let tls = Rc::new(RefCell::new(handshakes(door)));
         let users = Rc::new(RefCell::new(door.users.clone()));
         let terms = Terms {

@@ -16,11 +16,12 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::coop::unconstrained,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{
     caller::Caller,
     connection::Limits,
+    drain::Drain,
     listen::{Accepted, BACKLOG, Listening},
     protocol,
     users::{Stranger, Users},
@@ -45,7 +46,7 @@ pub struct Terms {
     /// Where connections are tracked, so that somebody can wait for their end.
     pub connections: TaskTracker,
     /// Ends the listener, and each connection at its next rest.
-    pub drain: CancellationToken,
+    pub drain: Drain,
 }
 
 /// Answers the requests of every connection. See [`accept_each`].
@@ -180,7 +181,7 @@ mod tests {
             users: Rc::default(),
             permits: Arc::new(Semaphore::new(permits)),
             connections: TaskTracker::new(),
-            drain: CancellationToken::new(),
+            drain: Drain::new(),
         }
     }
 

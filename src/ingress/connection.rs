@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
-use super::{http1, http2};
+use super::{drain::Drain, http1, http2};
 use crate::wire::{Answer, Content, Incoming, Request, Stream};
 
 /// How long a connection that is told to end may still begin a request whose bytes were on their way.
@@ -33,7 +31,7 @@ pub struct Limits {
 
 /// Serves one connection until it ends. Once `drain` is cancelled the request under way is finished, one that is
 /// arriving is answered, and then the connection is closed.
-pub async fn serve_stream<S, F, B>(stream: Stream, limits: &Limits, service: S, drain: CancellationToken)
+pub async fn serve_stream<S, F, B>(stream: Stream, limits: &Limits, service: S, drain: Drain)
 where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Answer<B>>,
@@ -68,15 +66,15 @@ mod tests {
     };
 
     /// A connection whose first request is answered when the returned sender fires, the others at once.
-    fn begin() -> (DuplexStream, oneshot::Sender<()>, CancellationToken) {
+    fn begin() -> (DuplexStream, oneshot::Sender<()>, Drain) {
         begin_within(LIMITS)
     }
 
-    fn begin_within(limits: Limits) -> (DuplexStream, oneshot::Sender<()>, CancellationToken) {
+    fn begin_within(limits: Limits) -> (DuplexStream, oneshot::Sender<()>, Drain) {
         let (ours, theirs) = tokio::io::duplex(128 << 10);
         let (release, held) = oneshot::channel::<()>();
         let held = Rc::new(RefCell::new(Some(held)));
-        let drain = CancellationToken::new();
+        let drain = Drain::new();
         let told = drain.clone();
         tokio::task::spawn_local(async move {
             let service = |_request: Request<Incoming>| {
@@ -138,7 +136,7 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let (mut stream, theirs) = tokio::io::duplex(1 << 10);
-                let drain = CancellationToken::new();
+                let drain = Drain::new();
                 let told = drain.clone();
                 tokio::task::spawn_local(async move {
                     let service = |_| async { Response::new(Full::new(Bytes::from(vec![b'.'; 30 << 10]))) };
@@ -159,7 +157,7 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let (mut stream, theirs) = tokio::io::duplex(1 << 10);
-                let drain = CancellationToken::new();
+                let drain = Drain::new();
                 let told = drain.clone();
                 tokio::task::spawn_local(async move {
                     let service = |request: Request<Incoming>| async {

@@ -4,9 +4,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use tokio_util::sync::CancellationToken;
-
-use super::{caller::Caller, connection::Limits, door::Door};
+use super::{caller::Caller, connection::Limits, door::Door, drain::Drain};
 use crate::{
     proxy::ResponseBody,
     wire::{Answer, Incoming, Request},
@@ -17,12 +15,12 @@ use crate::{
 pub struct Entrance {
     door: RefCell<Rc<Door>>,
     limits: Rc<RefCell<Rc<Limits>>>,
-    drain: CancellationToken,
+    drain: Drain,
 }
 
 impl Entrance {
     /// A listener with `door` behind it, until `drain` is cancelled.
-    pub fn new(door: Rc<Door>, limits: Rc<Limits>, drain: CancellationToken) -> Rc<Self> {
+    pub fn new(door: Rc<Door>, limits: Rc<Limits>, drain: Drain) -> Rc<Self> {
         Rc::new(Self { door: RefCell::new(door), limits: Rc::new(RefCell::new(limits)), drain })
     }
 
@@ -58,7 +56,7 @@ impl Entrance {
     }
 
     /// Ends the listener, and each connection at its next rest.
-    pub fn drain(&self) -> &CancellationToken {
+    pub fn drain(&self) -> &Drain {
         &self.drain
     }
 }

@@ -11,6 +11,7 @@ pub mod admission;
 pub mod caller;
 pub mod connection;
 pub mod door;
+pub mod drain;
 pub mod entrance;
 pub mod forward;
 mod http1;

@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
 use rustls::ServerConfig;
 use tokio::{io::AsyncReadExt, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     caller::Caller,
     connection::{self, LAST_CALL, Limits},
+    drain::Drain,
     http2,
     listen::Accepted,
     tls::{self, Begun},
@@ -45,7 +45,7 @@ pub async fn serve<S, F, B>(
     tls: Option<Arc<ServerConfig>>,
     limits: &Limits,
     service: S,
-    drain: CancellationToken,
+    drain: Drain,
 ) where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F,
     F: Future<Output = Answer<B>> + 'static,
@@ -73,7 +73,7 @@ pub async fn serve<S, F, B>(
 }
 
 /// Says in plain words what a listener with TLS is, to whom does not speak it.
-async fn refuse_plain(stream: Stream, limits: &Limits, drain: CancellationToken) {
+async fn refuse_plain(stream: Stream, limits: &Limits, drain: Drain) {
     let answer = async |_request: Request<Incoming>| {
         let refused =
             Failure::new(Kind::Malformed, "this listener speaks TLS: it has to be asked with https://");
@@ -91,7 +91,7 @@ pub async fn serve_stream<S, F, B>(
     caller: Rc<Caller>,
     limits: &Limits,
     service: S,
-    drain: CancellationToken,
+    drain: Drain,
 ) where
     S: Fn(Request<Incoming>, Rc<Caller>) -> F,
     F: Future<Output = Answer<B>> + 'static,
@@ -106,11 +106,7 @@ pub async fn serve_stream<S, F, B>(
 }
 
 /// The stream with its first octets in front again, and what they say; `None` where none came in time.
-pub async fn chosen(
-    mut stream: Stream,
-    limits: &Limits,
-    drain: &CancellationToken,
-) -> Option<(Stream, Spoken)> {
+pub async fn chosen(mut stream: Stream, limits: &Limits, drain: &Drain) -> Option<(Stream, Spoken)> {
     let mut first = BytesMut::with_capacity(FIRST);
     let mut deadline = Instant::now() + limits.idle_timeout;
     loop {
@@ -155,7 +151,7 @@ fn spoken(first: &[u8]) -> Option<Spoken> {
 }
 
 /// Returns once a connection that has said nothing need not be waited for any more.
-pub(super) async fn drained(drain: &CancellationToken) {
+pub(super) async fn drained(drain: &Drain) {
     drain.cancelled().await;
     tokio::time::sleep(LAST_CALL).await;
 }

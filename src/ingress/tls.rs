@@ -15,11 +15,11 @@ use rustls::{
 };
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     caller::ServerName,
     connection::Limits,
+    drain::Drain,
     protocol::{Spoken, drained},
 };
 use crate::wire::Stream;
@@ -167,7 +167,7 @@ pub(super) async fn accept(
     stream: Stream,
     config: Arc<ServerConfig>,
     limits: &Limits,
-    drain: &CancellationToken,
+    drain: &Drain,
 ) -> Option<Begun> {
     tokio::select! {
         biased;

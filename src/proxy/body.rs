@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use futures_util::Stream;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{fields, replay::RequestBody, room::Place, stall::Stall};
+use super::{fields, patience::Patience, replay::RequestBody, room::Place, stall::Stall};
 use crate::wire::{self, Takeover};
 
 /// How long the end of an answer that is held may take.
@@ -129,7 +130,7 @@ impl ResponseBody {
 }
 
 impl Streamed {
-    pub(super) fn new(rest: AnswerBody, stall_after: Duration) -> Self {
+    pub(super) fn new(rest: AnswerBody, patience: &Rc<Patience>) -> Self {
         let left = rest.size_hint().exact();
         Self {
             seen: VecDeque::new(),
@@ -137,7 +138,7 @@ impl Streamed {
             rest: Some(rest),
             failed: None,
             left,
-            stall: left.map(|_| Stall::new(stall_after)),
+            stall: left.map(|_| Stall::new(patience)),
         }
     }
 

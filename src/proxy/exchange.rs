@@ -55,7 +55,7 @@ pub async fn exchange(entry: &Entry, worker: &Worker, request: Request<Incoming>
             return response;
         }
     };
-    let asked = Asked { route, app, target, upgrade, replayed: Cell::new(false) };
+    let asked = Asked { begun, route, app, target, upgrade, replayed: Cell::new(false) };
     let (place, answer) = match worker.place() {
         Ok(place) => (Some(place), asked.answer(worker, body).await),
         Err(full) => (None, Err(full)),
@@ -114,7 +114,7 @@ impl Worker {
         response: &Answer<ResponseBody>,
         replayed: bool,
     ) -> Duration {
-        let took = self.clock.now().since(begun);
+        let took = self.clock.since(begun);
         if let Some(ring) = &self.seen {
             let (at, method, path) = (begun.wall(), app.method.as_str(), app.target.path());
             let status = response.head.status.as_u16();
@@ -126,6 +126,7 @@ impl Worker {
 
 /// What the application asked for, and where.
 struct Asked<'route> {
+    begun: Moment,
     route: &'route Route,
     app: Box<RequestHead>,
     target: PathAndQuery,
@@ -158,10 +159,12 @@ impl Asked<'_> {
     async fn carry(&self, worker: &Worker, body: Incoming) -> Result<Answer<Streamed>, Failure> {
         let settings = self.route.settings();
         let source = self.route.source(&self.app.fields)?;
-        let (replay, body) = Replay::of(body, self.keep_at_most(), &worker.budget, settings.body_timeout);
+        let (replay, body) =
+            Replay::of(body, self.keep_at_most(), &worker.budget, self.route.body_patience());
         let Some(source) = source else { return self.send(None, body, &replay).await };
 
-        let held = match source.usable(worker.clock.now()) {
+        // Since its head was there, nothing was waited for.
+        let held = match source.usable(self.begun) {
             Some(held) => held,
             // What is rare is boxed: all of it would make each exchange as large as itself.
             None => Box::pin(source.token(settings.token_timeout)).await.map_err(|why| no_token(&source, why))?,

@@ -11,6 +11,7 @@ mod fields;
 mod hops;
 mod kept;
 pub mod origins;
+mod patience;
 pub mod rejection;
 pub mod replay;
 pub mod room;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::{
     fields,
     kept::{Budget, Kept},
+    patience::Patience,
     stall::Stall,
 };
 use crate::wire::{self, Incoming, Interim};
@@ -71,7 +72,7 @@ impl Replay {
         body: Incoming,
         limit: usize,
         budget: &Budget,
-        stall_after: Duration,
+        patience: &Rc<Patience>,
     ) -> (Self, RequestBody) {
         let interim = body.interim();
         if body.is_end_stream() {
@@ -90,7 +91,7 @@ impl Replay {
             kept,
             waits_for_application: false,
             moved: Instant::now(),
-            stall: Stall::new(stall_after),
+            stall: Stall::new(patience),
         }));
         (Self { state: Some(Rc::clone(&state)), interim }, RequestBody(Sending::Streaming(state)))
     }

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Version, header, uri::PathAndQuery};
 use super::{
     complaints::Complaints,
     failure::{Failure, Kind},
+    patience::Patience,
     rejection::Rule,
     replay::RequestBody,
     via::Via,
@@ -70,6 +71,8 @@ pub struct Route {
     client: Client<RequestBody>,
     metrics: Arc<UpstreamMetrics>,
     host: HeaderValue,
+    response_patience: Rc<Patience>,
+    body_patience: Rc<Patience>,
     complaints: Complaints,
 }
 
@@ -112,7 +115,19 @@ impl Route {
     ) -> Result<Rc<Self>, header::InvalidHeaderValue> {
         let host = HeaderValue::try_from(endpoint.origin().authority())?;
         let client = Client::new(endpoint, settings.connections);
-        Ok(Rc::new(Self { settings, supply, client, metrics, host, complaints: Complaints::default() }))
+        let response_patience = Patience::new(settings.response_timeout);
+        let body_patience = Patience::new(settings.body_timeout);
+        let complaints = Complaints::default();
+        Ok(Rc::new(Self {
+            settings,
+            supply,
+            client,
+            metrics,
+            host,
+            response_patience,
+            body_patience,
+            complaints,
+        }))
     }
 
     /// Where it leads.
@@ -132,6 +147,16 @@ impl Route {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// For the answer.
+    pub(super) fn response_patience(&self) -> &Rc<Patience> {
+        &self.response_patience
+    }
+
+    /// For bodies that stand still.
+    pub(super) fn body_patience(&self) -> &Rc<Patience> {
+        &self.body_patience
     }
 
     pub(super) fn client(&self) -> &Client<RequestBody> {

@@ -4,8 +4,10 @@
 //! an idempotent request, and any that the upstream says it has not begun with. Does not know tokens or rejections.
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
-    time::Duration,
+    rc::Rc,
+    task::{Poll, ready},
 };
 
 use http::Method;
@@ -15,6 +17,7 @@ use super::{
     body::{AnswerBody, Streamed},
     failure::{Failure, Kind},
     fields::{self, Outgoing},
+    patience::Patience,
     replay::{BodyFault, Replay, RequestBody},
     routes::{Route, Settings},
 };
@@ -39,7 +42,7 @@ pub(super) async fn send(
     let mut outcome = {
         // Pinned where it begins: it is large, and moved whole by each of these otherwise.
         let answer = pin!(outgoing.send(body, &go_on));
-        once(settings, answer, replay).await
+        once(route, answer, replay).await
     };
     let again = match &outcome {
         // RFC 9113 section 8.7: nobody has acted on it.
@@ -51,7 +54,7 @@ pub(super) async fn send(
     if let Some(body) = again {
         // Where one kept connection has ended, the others may have too.
         let answer = pin!(outgoing.send_afresh(body, &go_on));
-        outcome = once(settings, answer, replay).await;
+        outcome = once(route, answer, replay).await;
     }
     outcome.map_err(|unanswered| unanswered.told(settings, replay))
 }
@@ -62,33 +65,37 @@ enum Unanswered {
 }
 
 async fn once(
-    settings: &Settings,
+    route: &Route,
     answer: Pin<&mut impl Future<Output = Result<Answer<AnswerBody>, SendError>>>,
     replay: &Replay,
 ) -> Result<Answer<Streamed>, Unanswered> {
-    let answer = patiently(settings.response_timeout, replay, answer).await;
+    let answer = patiently(route.response_patience(), replay, answer).await;
     let response = answer.ok_or(Unanswered::TimedOut)?.map_err(Unanswered::Error)?;
-    Ok(response.map(|body| Streamed::new(body, settings.body_timeout)))
+    Ok(response.map(|body| Streamed::new(body, route.body_patience())))
 }
 
 /// Waits for an answer until `patience` has passed since the last of the request went out.
 async fn patiently<T>(
-    patience: Duration,
+    patience: &Rc<Patience>,
     replay: &Replay,
     mut answer: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     let begun = Instant::now();
-    let mut end = replay.patient_until(begun, patience);
-    loop {
-        if let Ok(answer) = tokio::time::timeout_at(end, answer.as_mut()).await {
-            return Some(answer);
+    let (mut timer, mut end) = (patience.timer(), begun + patience.span());
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
         }
-        let later = replay.patient_until(begun, patience);
-        if later <= end {
-            return None;
+        loop {
+            ready!(timer.poll_until(end, cx));
+            let later = replay.patient_until(begun, patience.span());
+            if later <= end {
+                return Poll::Ready(None);
+            }
+            end = later;
         }
-        end = later;
-    }
+    })
+    .await
 }
 
 impl Unanswered {

@@ -1,28 +1,26 @@
 //! A body that stands still: how long that is borne.
 //!
-//! Knows one timer per body, armed when the body is first waited for and moved only when it fires. Does not know whose
-//! body it is.
+//! Knows since when it is waited for. Does not know whose body it is.
 
 use std::{
-    future::Future,
-    pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
+
+use super::patience::{Patience, Timer};
 
 /// Watches one body for standing still.
 #[derive(Debug)]
 pub(super) struct Stall {
-    patience: Duration,
     waiting_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
 }
 
 impl Stall {
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, waiting_since: None, timer: None }
+    pub(super) fn new(patience: &Rc<Patience>) -> Self {
+        Self { waiting_since: None, timer: patience.timer() }
     }
 
     /// The body moved.
@@ -33,14 +31,6 @@ impl Stall {
     /// The body is waited for; ready once it has stood still for too long.
     pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let end = since + self.patience;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= end {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(end);
-        }
-        Poll::Pending
+        self.timer.poll_until(since + self.timer.span(), cx)
     }
 }

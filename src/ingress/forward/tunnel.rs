@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use tokio_util::sync::CancellationToken;
 
 use crate::{
+    ingress::drain::Drain,
     proxy::{Failure, ResponseBody, origins::Others},
     telemetry::UpstreamMetrics,
     upstream::Origin,
@@ -27,7 +27,7 @@ pub(super) async fn open<B>(
     others: &Others,
     request: &Request<B>,
     idle: Option<Duration>,
-    drain: CancellationToken,
+    drain: Drain,
 ) -> Result<Answer<ResponseBody>, Failure> {
     let there = others.dial(origin, &request.head.fields, request.head.version).await?;
     let tunnel = Tunnel { there, name: origin.authority(), idle, metrics: others.metrics().clone() };
@@ -48,7 +48,7 @@ pub(super) struct Tunnel {
 impl Tunnel {
     /// Carries octets both ways until both sides have ended, `idle` has passed in silence, or bearward stops and they have become
     /// silent.
-    pub(super) async fn carry(self, here: Stream, drain: CancellationToken) {
+    pub(super) async fn carry(self, here: Stream, drain: Drain) {
         let open = self.metrics.tunnel();
         let ended = splice::splice_until(here, self.there, self.idle, drain.cancelled()).await;
         drop(open);

@@ -194,7 +194,6 @@ impl<B: Body<Data = Bytes>> Writing<'_, B> {
     /// Nothing has come: what is there goes out, and the application may be gone.
     fn poll_waiting(&self, line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         let mut line = line.borrow_mut();
-        line.attend(cx);
         if let Poll::Ready(Err(_)) = line.poll_flush(cx) {
             return Poll::Ready(Err(()));
         }

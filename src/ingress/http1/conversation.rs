@@ -65,7 +65,7 @@ where
                 }
             }
             Then::Ends => {
-                std::future::poll_fn(|cx| poll_upload(line, cx)).await;
+                std::future::poll_fn(|_| poll_upload(line)).await;
                 return linger(line).await;
             }
             Then::Cut => return,
@@ -160,7 +160,6 @@ fn poll_answered<T>(
         return Poll::Ready(Some(answer));
     }
     let mut line = line.borrow_mut();
-    line.attend(cx);
     // A 100, or another interim answer.
     if let Poll::Ready(Err(_)) = line.poll_flush(cx) {
         return Poll::Ready(None);
@@ -183,12 +182,11 @@ async fn rest_is_over(line: &RefCell<Line>) -> bool {
 }
 
 /// Behind a last answer: waits for who still reads the request's content.
-fn poll_upload(line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_upload(line: &RefCell<Line>) -> Poll<()> {
     let mut line = line.borrow_mut();
     if !line.is_uploading() {
         return Poll::Ready(());
     }
-    line.attend(cx);
     if line.phase != Phase::Upload {
         line.enter(Phase::Upload);
     }
@@ -196,13 +194,12 @@ fn poll_upload(line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 fn poll_rest(line: &RefCell<Line>, discarded: &mut u64, cx: &mut Context<'_>) -> Poll<bool> {
-    ready!(poll_upload(line, cx));
+    ready!(poll_upload(line));
     let mut line = line.borrow_mut();
     loop {
         if line.is_whole() || line.is_broken() {
             return Poll::Ready(line.is_whole());
         }
-        line.attend(cx);
         if line.phase != Phase::Discarding {
             line.enter(Phase::Discarding);
         }

@@ -60,6 +60,8 @@ pub(super) struct Line {
     pub(super) moved: u64,
     /// The connection is to end at its next rest.
     pub(super) draining: bool,
+    /// It has stood still for too long at this count of what moved.
+    given_up: Option<u64>,
 }
 
 /// What is still to be read of the request under way.
@@ -94,6 +96,7 @@ impl Line {
             phase: Phase::Idle,
             moved: 0,
             draining: false,
+            given_up: None,
         }
     }
 
@@ -149,7 +152,17 @@ impl Line {
         self.ended
     }
 
-    /// Makes sure that the connection's task is woken by who holds the content.
+    /// Ends the connection, unless what has come in this moment moves it.
+    pub(super) fn give_up(&mut self) {
+        self.given_up = Some(self.moved);
+        self.wake();
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up == Some(self.moved)
+    }
+
+    /// Makes sure that the connection's task is woken by who holds the content, or gives the connection up.
     pub(super) fn attend(&mut self, cx: &Context<'_>) {
         match &mut self.task {
             Some(task) => task.clone_from(cx.waker()),

@@ -1,17 +1,22 @@
 //! How long a connection may stand where it stands.
 //!
-//! Knows one timer a connection, which looks again when it fires and is not touched by a request: what moves is counted, and a count that
-//! has not changed for a limit's time is what the limit is about. So a limit may be overstepped by one look, and is never undercut.
+//! Knows the limit of each phase, and that what moves is counted: a count that has not changed for a limit's time is what the limit is
+//! about. Does not know when somebody looks (`lookout`).
 
-use std::{cell::RefCell, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::line::Line;
-use crate::{ingress::connection::Limits, wire::Ending};
+use crate::{
+    ingress::connection::{LAST_CALL, Limits},
+    wire::Ending,
+};
 
 /// How long an answer may stand still after the application said that it sends no more: most are gone then.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
+/// The clock's grain, so that nobody looks again and again.
+const GRAIN: Duration = Duration::from_millis(1);
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,57 +35,65 @@ pub(super) enum Phase {
     TakenOver,
 }
 
-impl Line {
-    /// How long the connection may stand as it does; `None` where that is nobody's limit here.
-    fn patience(&self, limits: &Limits, end: Option<Ending>) -> Option<Duration> {
-        match self.phase {
-            Phase::Idle => Some(limits.idle_timeout),
-            Phase::Head | Phase::Discarding => Some(limits.head_timeout),
-            Phase::Busy if !self.outbox.is_empty() => Some(limits.body_timeout),
-            Phase::Busy if self.has_ended() || end == Some(Ending::Said) => Some(AFTER_THE_END),
-            // The answer has ended, and its sender may never read on.
-            Phase::Upload => Some(limits.body_timeout),
-            Phase::Busy | Phase::TakenOver => None,
-        }
-    }
+/// How long one connection may stand still, and how long it does.
+#[derive(Debug)]
+pub(super) struct Patience {
+    idle: Duration,
+    head: Duration,
+    body: Duration,
+    /// What the count was when it was seen to have changed, and when that was.
+    seen: Option<(u64, Instant)>,
 }
 
-/// Returns once the connection has stood still for too long.
-pub(super) async fn overstayed(line: &RefCell<Line>, limits: &Limits) {
-    let look = limits.head_timeout.min(limits.idle_timeout).min(limits.body_timeout).min(AFTER_THE_END) / 2;
-    let mut seen = (line.borrow().moved, Instant::now());
-    let mut timer = std::pin::pin!(tokio::time::sleep(look));
-    loop {
-        timer.as_mut().await;
-        let now = Instant::now();
-        let (moved, patience) = {
-            let line = line.borrow();
-            // While content is unread nobody reads, who would notice the end.
-            let end = if line.phase == Phase::Busy && !line.is_whole() { line.end() } else { None };
-            if end == Some(Ending::Gone) {
-                return;
+impl Patience {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { idle: limits.idle_timeout, head: limits.head_timeout, body: limits.body_timeout, seen: None }
+    }
+
+    /// The longest time from one look to the next: half of the shortest limit. So a limit may be overstepped by that, and is never
+    /// undercut.
+    pub(super) fn pace(&self, draining: bool) -> Duration {
+        let shortest = self.head.min(self.idle).min(self.body).min(AFTER_THE_END);
+        if draining { shortest.min(LAST_CALL) / 2 } else { shortest / 2 }
+    }
+
+    /// From now on it counts how long the connection stands as it does.
+    pub(super) fn begin_anew(&mut self, line: &Line, now: Instant) {
+        self.seen = Some((line.moved, now));
+    }
+
+    /// How long it may still stand as it does, or until somebody should look again; none where it has for too long.
+    pub(super) fn left(&mut self, line: &Line, now: Instant) -> Option<Duration> {
+        // While content is unread nobody reads, who would notice the end.
+        let end = if line.phase == Phase::Busy && !line.is_whole() { line.end() } else { None };
+        if end == Some(Ending::Gone) {
+            return None;
+        }
+        let pace = self.pace(line.draining);
+        let since = match self.seen {
+            Some((moved, since)) if moved == line.moved => since,
+            _ => {
+                self.begin_anew(line, now);
+                now
             }
-            (line.moved, line.patience(limits, end))
         };
-        if moved != seen.0 {
-            seen = (moved, now);
-        } else if patience.is_some_and(|patience| now - seen.1 >= patience) {
-            return;
-        }
-        let left = patience.map_or(look, |patience| patience.saturating_sub(now - seen.1));
-        // A millisecond: the clock's grain, so that it does not look again and again.
-        timer.as_mut().reset(now + left.clamp(Duration::from_millis(1), look));
+        let Some(limit) = self.limit(line, end) else { return Some(pace) };
+        let left = (since + limit).checked_duration_since(now).filter(|left| !left.is_zero())?;
+        Some(left.max(GRAIN).min(pace))
     }
-}
 
-/// Returns once the connection has been idle for `span` on end.
-pub(super) async fn idle_for(line: &RefCell<Line>, span: Duration) {
-    loop {
-        let before = line.borrow().moved;
-        tokio::time::sleep(span).await;
-        let line = line.borrow();
-        if line.phase == Phase::Idle && line.moved == before {
-            return;
+    /// How long the connection may stand as it does; `None` where that is nobody's limit here.
+    fn limit(&self, line: &Line, end: Option<Ending>) -> Option<Duration> {
+        match line.phase {
+            // What was on its way when it was told to end has come by then.
+            Phase::Idle if line.draining => Some(self.idle.min(LAST_CALL)),
+            Phase::Idle => Some(self.idle),
+            Phase::Head | Phase::Discarding => Some(self.head),
+            Phase::Busy if !line.outbox.is_empty() => Some(self.body),
+            Phase::Busy if line.has_ended() || end == Some(Ending::Said) => Some(AFTER_THE_END),
+            // The answer has ended, and its sender may never read on.
+            Phase::Upload => Some(self.body),
+            Phase::Busy | Phase::TakenOver => None,
         }
     }
 }

@@ -29,14 +29,13 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
 
 use self::{
     meter::{Findings, Meter, Verdict},
     request::Refused,
     watch::{Exchange, Watch},
 };
-use super::connection;
+use super::{connection, drain::Drain};
 use crate::{
     proxy::ResponseBody,
     wire::{Answer, Content, Incoming, LocalExecutor, Request, Stream},
@@ -81,12 +80,8 @@ impl Default for Limits {
 
 /// Serves one connection until it ends. Once `drain` is cancelled the requests under way are finished, those that are arriving are
 /// answered, and then the connection is closed.
-pub(super) async fn serve<S, F, B>(
-    stream: Stream,
-    limits: &connection::Limits,
-    service: S,
-    drain: CancellationToken,
-) where
+pub(super) async fn serve<S, F, B>(stream: Stream, limits: &connection::Limits, service: S, drain: Drain)
+where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Answer<B>> + 'static,
     B: Content + 'static,
@@ -113,13 +108,8 @@ pub(super) async fn serve<S, F, B>(
 }
 
 /// Lets hyper speak until the connection ends or has to.
-async fn converse<S, B>(
-    meter: Meter,
-    service: S,
-    limits: &connection::Limits,
-    watch: &Watch,
-    drain: CancellationToken,
-) where
+async fn converse<S, B>(meter: Meter, service: S, limits: &connection::Limits, watch: &Watch, drain: Drain)
+where
     S: HttpService<hyper::body::Incoming, ResBody = Reply<B>, Error = Infallible>,
     S::Future: 'static,
     B: Content + 'static,

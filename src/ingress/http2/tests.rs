@@ -12,7 +12,6 @@ use tokio::{
     task::LocalSet,
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{ingress::connection::Limits as Bounds, proxy::ResponseBody, wire::LocalExecutor};
@@ -28,15 +27,12 @@ const BOUNDS: Bounds = Bounds {
 };
 
 /// A connection that is served so.
-fn served<F>(
-    bounds: Bounds,
-    service: impl Fn(Request<Incoming>) -> F + 'static,
-) -> (DuplexStream, CancellationToken)
+fn served<F>(bounds: Bounds, service: impl Fn(Request<Incoming>) -> F + 'static) -> (DuplexStream, Drain)
 where
     F: Future<Output = Response<ResponseBody>> + 'static,
 {
     let (ours, theirs) = tokio::io::duplex(256 << 10);
-    let drain = CancellationToken::new();
+    let drain = Drain::new();
     let told = drain.clone();
     tokio::task::spawn_local(async move { serve(Stream::Memory(theirs), &bounds, service, told).await });
     (ours, drain)

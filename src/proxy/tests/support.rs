@@ -16,12 +16,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::spawn_local,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     demo::simulator::strict::{Checker, Tally},
-    ingress::{connection, http2},
+    ingress::{connection, drain::Drain, http2},
     proxy::{Budget, Entry, Room, Route, Settings, Via, Worker, exchange, rejection::Rule},
     telemetry::Metrics,
     token::Supply,
@@ -292,7 +291,7 @@ impl Proxy {
     async fn serving(entry: Entry, worker: Worker, http2: bool) -> Self {
         let (listener, budget) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), worker.budget.clone());
         let (port, worker) = (listener.local_addr().unwrap().port(), Rc::new(worker));
-        let drain = CancellationToken::new();
+        let drain = Drain::new();
         spawn_local(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();

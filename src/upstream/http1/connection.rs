@@ -71,11 +71,6 @@ impl Connection {
         self.born
     }
 
-    /// It has carried an exchange to its end before.
-    pub(in crate::upstream) fn is_proven(&self) -> bool {
-        self.proven
-    }
-
     /// How long the upstream said that the connection may idle, with a margin for what is on its way.
     pub(in crate::upstream) fn may_idle(&self) -> Option<Duration> {
         self.may_idle

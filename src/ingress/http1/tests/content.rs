@@ -114,7 +114,7 @@ fn r111_content_that_nobody_wants_must_come_in_time() {
         let (mut ours, theirs) = tokio::io::duplex(1 << 10);
         let done = spawn_local(async move {
             let service = |_| async { Response::new(Any::whole("read not")) };
-            serve(Stream::Memory(theirs), &LIMITS, service, CancellationToken::new()).await;
+            serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await;
         });
         ours.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n").await.unwrap();
         done.await.unwrap();

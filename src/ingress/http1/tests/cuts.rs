@@ -40,7 +40,7 @@ async fn retold(request: Request<Incoming>) -> Response<Any> {
 /// What is answered where the pieces of `said` come one after the other, and so much fits into the connection.
 async fn answered(said: &[u8], cuts: &[usize], room: usize) -> String {
     let (ours, theirs) = tokio::io::duplex(room);
-    let served = serve(Stream::Memory(theirs), &LIMITS, retold, CancellationToken::new());
+    let served = serve(Stream::Memory(theirs), &LIMITS, retold, Drain::new());
     let (mut reading, mut writing) = tokio::io::split(ours);
     let writes = async {
         let mut from = 0;

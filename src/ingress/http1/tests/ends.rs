@@ -109,7 +109,7 @@ fn r106_r111_an_application_that_does_not_read_its_answer_is_given_up() {
         let done = spawn_local(async move {
             let service =
                 |_| async { Response::new(Any::new(StreamBody::new(stream::repeat_with(|| data("....."))))) };
-            serve(Stream::Memory(theirs), &LIMITS, service, CancellationToken::new()).await;
+            serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await;
         });
         ours.write_all(GET.as_bytes()).await.unwrap();
         // For a while it reads, slowly.
@@ -133,7 +133,7 @@ fn r111_an_answer_that_stands_still_is_given_up_half_a_minute_after_the_applicat
                     let events = stream::iter([data("event")]).chain(stream::pending());
                     Response::new(Any::new(StreamBody::new(events)))
                 };
-                serve(Stream::Memory(theirs), &LIMITS, service, CancellationToken::new()).await;
+                serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await;
             });
             ours.write_all(GET.as_bytes()).await.unwrap();
             until(&mut ours, "event\r\n").await;

@@ -46,9 +46,7 @@ fn r030_names_with_underscores_can_be_refused() {
         for (refuse_underscores, status) in [(false, 200), (true, 400)] {
             let (mut ours, theirs) = tokio::io::duplex(1 << 10);
             let limits = Limits { refuse_underscores, ..LIMITS };
-            spawn_local(async move {
-                serve(Stream::Memory(theirs), &limits, echo, CancellationToken::new()).await
-            });
+            spawn_local(async move { serve(Stream::Memory(theirs), &limits, echo, Drain::new()).await });
             ours.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX_Y: z\r\nConnection: close\r\n\r\n")
                 .await
                 .unwrap();

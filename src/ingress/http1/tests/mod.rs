@@ -96,9 +96,7 @@ fn serving<F: Future<Output = Response<Any>> + 'static>(
     service: impl Fn(Request<Incoming>) -> F + 'static,
 ) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(256 << 10);
-    spawn_local(
-        async move { serve(Stream::Memory(theirs), &LIMITS, service, CancellationToken::new()).await },
-    );
+    spawn_local(async move { serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await });
     ours
 }
 
@@ -115,7 +113,7 @@ async fn tcp_within<F: Future<Output = Response<Any>> + 'static>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (theirs, _) = listener.accept().await.unwrap();
-    spawn_local(async move { serve(Stream::Tcp(theirs), &limits, service, CancellationToken::new()).await });
+    spawn_local(async move { serve(Stream::Tcp(theirs), &limits, service, Drain::new()).await });
     ours
 }
 

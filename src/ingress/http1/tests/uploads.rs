@@ -43,9 +43,7 @@ fn r057_r111_who_reads_the_content_of_a_connection_that_is_given_up_learns_of_it
     paused(async {
         let (service, told) = reading_on(vec![b'.'; 64 << 10]);
         let (mut ours, theirs) = tokio::io::duplex(1 << 10);
-        spawn_local(async move {
-            serve(Stream::Memory(theirs), &LIMITS, service, CancellationToken::new()).await
-        });
+        spawn_local(async move { serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await });
         ours.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await.unwrap();
         // Nobody reads the answer.
         assert!(matches!(told.await.unwrap(), Err(BodyError::Cut)));
