@@ -12,7 +12,7 @@ mod status;
 mod way;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fmt::Write,
     rc::Rc,
     sync::Arc,
@@ -109,7 +109,8 @@ pub struct Admin {
     process: String,
     /// Only who has read the page knows it.
     form_token: Secret,
-    page: Page,
+    /// Made when somebody looks at it first: it is a tenth of a megabyte, and mostly nobody does.
+    page: OnceCell<Page>,
     logins: Logins,
     /// Who watches looks again at once.
     changed: watch::Sender<()>,
@@ -134,7 +135,7 @@ impl Admin {
             metrics,
             exchanges,
             clock,
-            page: Page::new(&form_token, &process),
+            page: OnceCell::new(),
             process,
             form_token,
             logins: Logins::new(changed.clone()),
@@ -202,7 +203,7 @@ impl Admin {
         let format = Format::accepted(accept);
         let seen = self.seen.borrow().clone();
         let answer = match path {
-            "/" => self.page.answer(),
+            "/" => self.page.get_or_init(|| Page::new(&self.form_token, &self.process)).answer(),
             "/livez" => text(StatusCode::OK, "ok\n"),
             "/readyz" => readiness(&seen),
             "/metrics" => match self.metrics.encode(format) {

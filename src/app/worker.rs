@@ -230,7 +230,8 @@ impl Worker {
 /// Serves one connection, as the door has it that is there when it comes.
 async fn served(accepted: Accepted, tls: Option<Arc<ServerConfig>>, within: Rc<Entrance>) {
     if within.door().takes_redirected() {
-        return redirected::serve(accepted, within).await;
+        // Boxed, or every connection would have room for what only these are.
+        return Box::pin(redirected::serve(accepted, within)).await;
     }
     let answer = |request, caller| within.clone().answer(request, caller);
     protocol::serve(accepted, tls, &within.limits(), answer, within.drain().clone()).await;

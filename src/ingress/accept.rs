@@ -76,11 +76,8 @@ where
     let Terms { users, permits, connections, drain, .. } = terms;
     let admits = admission(users);
     let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
-        let served = connection(accepted);
-        connections.spawn_local(async move {
-            served.await;
-            drop(permit);
-        });
+        // Not in an async block, which would have room for it twice: where it is before it is polled, and where it is then.
+        connections.spawn_local(connection(accepted).map(|()| drop(permit)));
     };
     let mut resting = false;
     loop {

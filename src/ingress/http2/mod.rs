@@ -181,7 +181,8 @@ fn goaway(verdict: Verdict, last_stream: u32) -> [u8; 17] {
 }
 
 /// What becomes of a request's head: who answers it and what becomes of its stream after a CONNECT, or why it has no answer but ours.
-type Asked<F> = Result<(F, Option<OnUpgrade>), Refused>;
+/// The former is boxed: it is kilobytes large, and hyper and its task would keep and copy it several times over.
+type Asked<F> = Result<(Pin<Box<F>>, Option<OnUpgrade>), Refused>;
 
 /// Asks `service`, unless the request is malformed.
 fn ask<S, F>(
@@ -195,7 +196,7 @@ where
 {
     let mut request = request::checked(request, limits)?;
     let tunnel = (*request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
-    Ok((service(request.map(|content| Incoming::http2(content, watch.upload())).into()), tunnel))
+    Ok((Box::pin(service(request.map(|content| Incoming::http2(content, watch.upload())).into())), tunnel))
 }
 
 /// The answer; a stream that it leaves to somebody is handed over once its head is written.
