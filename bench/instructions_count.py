@@ -68,7 +68,7 @@ def count(binary, loads, folder, requests=COUNTED):
 
 
 def _total(dump):
-    found = re.search(r"^totals: (\d+)$", dump.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    found = re.search(r"^totals: (\d+)\b", dump.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     if not found or int(found[1]) == 0:
         raise CannotMeasure(f"callgrind counted nothing: {dump}")
     return int(found[1])
@@ -84,7 +84,7 @@ class _Bearward:
         ports = {name: origin.port(name) for name in ("plain", "tls")}
         configuration.write_text(CONFIGURATION.format(certificate=origin.certificate, **ports), encoding="utf-8")
         command = [
-            "valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={self._out}",
+            "valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-systime=yes", f"--callgrind-out-file={self._out}",
             f"--vgdb-prefix={folder}/vgdb", f"--log-file={folder}/valgrind.log", "--",
             str(binary), "run", "-c", str(configuration),
         ]  # fmt: skip

@@ -7,7 +7,8 @@ know how the file came to be.
 import re
 from collections import defaultdict
 
-COST_LINE = re.compile(r"^(\+\d+|-\d+|\*|\d+) (\d+)$")
+# Where, the instructions, and where they were counted the system calls.
+COST_LINE = re.compile(r"^(\+\d+|-\d+|\*|\d+) (\d+)(?: (\d+))?(?: \d+)*$")
 NAME = re.compile(r"^\((\d+)\)(?: (.*))?$")
 # /cargo/index.crates.io-1949cf8c6b5b557f/bytes-1.12.1/src/bytes.rs, /rust/deps/hashbrown-0.16.1/src/raw.rs
 VERSIONED = r"/([a-z][\w-]*?)-\d+\.\d+\.\d+[^/]*/"
@@ -15,12 +16,13 @@ HASH = re.compile(r"(::h[0-9a-f]{16})?('\d+)?$")
 
 
 class Profile:
-    """Costs by function, by line of source, and by who called whom."""
+    """Costs by function, by line of source, and by who called whom; system calls by the function that makes them."""
 
     def __init__(self, text):
         self.own = defaultdict(int)
         self.called = defaultdict(int)
         self.lines = defaultdict(int)
+        self.system_calls = defaultdict(int)
         self.calls = defaultdict(int)
         self.by_caller = defaultdict(lambda: [0, 0])
         self._read(text)
@@ -56,6 +58,7 @@ class Profile:
                 if call is None:
                     self.own[position["fn"]] += int(cost[2])
                     self.lines[position["file"], line] += int(cost[2])
+                    self.system_calls[position["fn"]] += int(cost[3] or 0)
                 else:
                     self._call(position["fn"], callee, call, int(cost[2]))
                     call = None
@@ -88,7 +91,7 @@ def _line(before, said):
 
 def _named(known, value):
     number, name = NAME.match(value).groups()
-    return known.setdefault(number, name) if name is None else known.setdefault(number, name)
+    return known[number] if name is None else known.setdefault(number, name)
 
 
 def function(name):
@@ -121,9 +124,16 @@ def report(profile, requests, rows, callers_of=None):
     out += table.of("files of bearward", profile.files("bearward"))
     out += table.of("functions, by themselves (and how often a request calls them)", profile.own, profile.calls)
     out += table.of("functions, with what they call", profile.inclusive(), profile.calls)
+    out += _system_calls(profile, requests, rows)
     lines = {f"{crate(file)} {shown(file)}:{line}": cost for (file, line), cost in profile.lines.items() if line}
     out += table.of("lines", lines)
     return "\n".join(out)
+
+
+def _system_calls(profile, requests, rows):
+    out = ["== system calls, readings of the clock among them (outside valgrind those are none)"]
+    made = sorted(((times, name) for name, times in profile.system_calls.items() if times), reverse=True)
+    return [*out, *(f"{times / requests:10.2f}  {short(name)}" for times, name in made[:rows]), ""]
 
 
 class _Table:
