@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from instructions_load import CONNECTIONS, Application, Origin
+from instructions_load import CONNECTIONS, Application, Origin, WrongAnswer
 
 # By then every pool, buffer and cache has its size.
 WARM_UP = 50 * CONNECTIONS
@@ -55,16 +55,24 @@ def count(binary, loads, folder, requests=COUNTED):
     counted = {}
     with Origin(folder) as origin, _Bearward(binary, origin, folder) as bearward:
         for load in loads:
-            with Application(bearward.address(load.upstream), load) as application:
-                application.exchange(WARM_UP)
-                issued = origin.token_requests
-                bearward.begin()
-                application.exchange(requests)
-                dump = bearward.dump()
-            if origin.token_requests != issued:
-                raise CannotMeasure("a token was asked for while requests were counted")
+            try:
+                dump = _counted(bearward, load, origin, requests)
+            except WrongAnswer as error:
+                raise CannotMeasure(f"{load.name}: {error}\n{bearward.said()}") from error
             counted[load.name] = (_total(dump) / requests, dump)
     return counted
+
+
+def _counted(bearward, load, origin, requests):
+    with Application(bearward.address(load.upstream), load) as application:
+        application.exchange(WARM_UP)
+        issued = origin.token_requests
+        bearward.begin()
+        application.exchange(requests)
+        dump = bearward.dump()
+    if origin.token_requests != issued:
+        raise CannotMeasure("a token was asked for while requests were counted")
+    return dump
 
 
 def _total(dump):
@@ -117,7 +125,7 @@ class _Bearward:
                         return host, int(port)
             self._lives()
             time.sleep(0.05)
-        raise CannotMeasure(f"no listener for {upstream} within {PATIENCE} s\n{self._said()}")
+        raise CannotMeasure(f"no listener for {upstream} within {PATIENCE} s\n{self.said()}")
 
     def begin(self):
         self._lives()
@@ -130,19 +138,19 @@ class _Bearward:
         self._tell("dump")
         dump = Path(f"{self._out}.{self._dumps}")
         if not dump.exists():
-            raise CannotMeasure(f"callgrind wrote no {dump}\n{self._said()}")
+            raise CannotMeasure(f"callgrind wrote no {dump}\n{self.said()}")
         return dump
 
     def _tell(self, command):
         vgdb = ["vgdb", f"--pid={self._process.pid}", f"--vgdb-prefix={self._folder}/vgdb", *command.split()]
         told = subprocess.run(vgdb, capture_output=True, text=True, timeout=PATIENCE, check=False)
         if told.returncode != 0:
-            raise CannotMeasure(f"valgrind does not take `{command}`: {told.stderr}\n{self._said()}")
+            raise CannotMeasure(f"valgrind does not take `{command}`: {told.stderr}\n{self.said()}")
 
     def _lives(self):
         if self._process.poll() is not None:
-            raise CannotMeasure(f"bearward ended under valgrind\n{self._said()}")
+            raise CannotMeasure(f"bearward ended under valgrind\n{self.said()}")
 
-    def _said(self):
+    def said(self):
         logs = (self._log, self._folder / "valgrind.log")
         return "\n".join(log.read_text(encoding="utf-8", errors="replace")[-2000:] for log in logs if log.exists())

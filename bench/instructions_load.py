@@ -73,7 +73,10 @@ class Application:
 
     def __init__(self, address, load):
         self._request = load.request("%s:%d" % address)
-        self._connections = [_Connection(socket.create_connection(address, timeout=60)) for _ in range(CONNECTIONS)]
+        try:
+            self._connections = [_Connection(socket.create_connection(address, timeout=60)) for _ in range(CONNECTIONS)]
+        except OSError as error:
+            raise WrongAnswer(f"no connection: {error}") from error
 
     def __enter__(self):
         return self
@@ -85,11 +88,16 @@ class Application:
     def exchange(self, requests):
         """As many requests, one under way on each connection; the next ones go out when all of these are answered."""
         assert requests % CONNECTIONS == 0, "every connection carries as many"
-        for _ in range(requests // CONNECTIONS):
-            for connection in self._connections:
-                connection.send(self._request)
-            for connection in self._connections:
-                _expect(*connection.answer())
+        try:
+            for _ in range(requests // CONNECTIONS):
+                for connection in self._connections:
+                    connection.send(self._request)
+                for connection in self._connections:
+                    _expect(*connection.answer())
+        except TimeoutError as error:
+            raise WrongAnswer("no answer within a minute") from error
+        except OSError as error:
+            raise WrongAnswer(f"a connection broke: {error}") from error
 
 
 def _expect(status, content):
@@ -124,10 +132,7 @@ class _Connection:
         return start, fields, content
 
     def answer(self):
-        try:
-            answer = self.message()
-        except TimeoutError as error:
-            raise WrongAnswer("no answer within a minute") from error
+        answer = self.message()
         if answer is None:
             raise WrongAnswer("the connection ended without an answer")
         start, fields, content = answer
@@ -172,6 +177,8 @@ class Origin:
 
     def __exit__(self, *_):
         for listener in self._listeners.values():
+            # A thread that waits in accept() is woken by this, and not by a mere close.
+            listener.shutdown(socket.SHUT_RDWR)
             listener.close()
 
     def port(self, name):
