@@ -143,7 +143,10 @@ class _Bearward:
 
     def _tell(self, command):
         vgdb = ["vgdb", f"--pid={self._process.pid}", f"--vgdb-prefix={self._folder}/vgdb", *command.split()]
-        told = subprocess.run(vgdb, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        try:
+            told = subprocess.run(vgdb, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise CannotMeasure(f"valgrind does not take `{command}` within {PATIENCE} s: may this user trace processes?") from error
         if told.returncode != 0:
             raise CannotMeasure(f"valgrind does not take `{command}`: {told.stderr}\n{self.said()}")
 

@@ -46,12 +46,15 @@ class Load:
     def __init__(self, name, what, upstream, content=b""):
         self.name, self.what, self.upstream, self.content = name, what, upstream, content
 
+    @property
+    def start(self):
+        return "POST /orders HTTP/1.1" if self.content else "GET /small HTTP/1.1"
+
     def request(self, authority):
-        method, target = ("POST", "/orders") if self.content else ("GET", "/small")
         fields = [("Host", authority), *REQUEST_FIELDS]
         if self.content:
             fields += [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(self.content)))]
-        return _head(f"{method} {target} HTTP/1.1", fields) + self.content
+        return _head(self.start, fields) + self.content
 
 
 LOADS = {
@@ -208,8 +211,8 @@ class Origin:
             return _answer("200 OK", {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 86400})
         if fields.get("authorization") != f"Bearer {TOKEN}":
             return _answer("401 Unauthorized", {"error": "the request carries no token"})
-        if content not in (load.content for load in LOADS.values()):
-            return _answer("400 Bad Request", {"error": f"a body of {len(content)} octets is no load's"})
+        if (start, content) not in ((load.start, load.content) for load in LOADS.values()):
+            return _answer("400 Bad Request", {"error": f"{start} with a body of {len(content)} octets is no load's"})
         return self._answer
 
 

@@ -1,16 +1,25 @@
 """What the gate lets through and what it does not: `python3 -m unittest discover bench`."""
 
 import contextlib
+import importlib.machinery
+import importlib.util
+import io
 import socket
 import tempfile
 import threading
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import instructions_load
 import instructions_record
 from instructions_load import ANSWER_CONTENT, CONNECTIONS, LOADS, TOKEN, Application, Origin, WrongAnswer
 from instructions_profile import Profile, report
+
+# The command itself: a file without a suffix.
+LOADER = importlib.machinery.SourceFileLoader("instructions", str(Path(__file__).parent / "instructions"))
+instructions = importlib.util.module_from_spec(importlib.util.spec_from_loader("instructions", LOADER))
+LOADER.exec_module(instructions)
 
 HERE = "rustc 1.95.0 x86_64-unknown-linux-gnu"
 
@@ -62,6 +71,48 @@ class TheRecord(unittest.TestCase):
             self.assertEqual(instructions_record.read(file), {"toolchain": HERE, "instructions": {"a": 40_000, "c": 50_001}})
 
 
+class TheCommand(unittest.TestCase):
+    """With figures that are made up, for a real measurement takes a build; `.ci/run` makes one."""
+
+    def ended(self, figure, recorded=40_000, words=()):
+        counts = figure if isinstance(figure, Exception) else [dict.fromkeys(LOADS, (figure, None))]
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as replaced:
+            record = Path(folder) / "instructions.json"
+            if recorded:
+                instructions_record.write(record, HERE, dict.fromkeys(LOADS, recorded))
+            for name, value in {"RECORD": record, "count": mock.Mock(side_effect=counts), "toolchain": lambda: HERE}.items():
+                replaced.enter_context(mock.patch.object(instructions, name, value))
+            replaced.enter_context(mock.patch("shutil.which", return_value="there"))
+            replaced.enter_context(mock.patch("sys.argv", ["instructions", "--binary", "bearward", *words]))
+            self.out = replaced.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            self.err = replaced.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            status = instructions.main()
+            self.record = instructions_record.read(record)["instructions"]
+            return status
+
+    def test_it_fails_where_a_figure_rose_and_names_every_load_that_did(self):
+        self.assertEqual(self.ended(40_000 * 1.031), 1)
+        self.assertEqual([line[0] for line in self.err.getvalue().splitlines()], ["a", "c", "f"])
+
+    def test_it_passes_within_the_tolerance_and_prints_the_figures(self):
+        self.assertEqual(self.ended(40_000 * 1.029), 0)
+        self.assertIn("a      41,160  recorded     40,000   +2.90%", self.out.getvalue())
+        self.assertEqual(self.err.getvalue(), "")
+
+    def test_it_fails_where_nothing_is_recorded(self):
+        self.assertEqual(self.ended(40_000, recorded=None), 1)
+
+    def test_it_fails_where_nothing_could_be_measured(self):
+        self.assertEqual(self.ended(instructions.CannotMeasure("a: status 502 instead of 200")), 2)
+        self.assertIn("not measured: a: status 502 instead of 200", self.err.getvalue())
+
+    def test_recording_writes_what_was_counted_and_only_then(self):
+        self.assertEqual(self.ended(50_000, words=["--record"]), 0)
+        self.assertEqual(self.record, dict.fromkeys(LOADS, 50_000))
+        self.ended(50_000)
+        self.assertEqual(self.record, dict.fromkeys(LOADS, 40_000))
+
+
 class AnAnswer(unittest.TestCase):
     def test_a_right_one_is_counted(self):
         exchanged(OK)
@@ -99,9 +150,10 @@ class TheOrigin(unittest.TestCase):
             self.assertEqual(asked(with_token), ("200", ANSWER_CONTENT))
             self.assertEqual(asked(request)[0], "401")
 
-    def test_a_body_that_arrived_shorter_is_refused(self):
+    def test_a_body_that_arrived_shorter_or_not_at_all_is_refused(self):
         request = LOADS["c"].request("api").replace(b"\r\n", f"\r\nAuthorization: Bearer {TOKEN}\r\n".encode(), 1)
         self.assertEqual(asked(request.replace(b"Length: 1024", b"Length: 1023")[:-1])[0], "400")
+        self.assertEqual(asked(request.replace(b"Length: 1024", b"Length: 0")[:-1024])[0], "400")
 
 
 class AProfile(unittest.TestCase):
@@ -115,6 +167,11 @@ class AProfile(unittest.TestCase):
         self.assertEqual(profile.system_calls["tokio::poll"], 6)
         self.assertEqual(profile.lines["/bearward/src/proxy/exchange.rs", 11], 40)
         self.assertIn("        25     5.00 x  bearward::serve", report(profile, 2, rows=5, callers_of="^tokio::poll$"))
+
+    def test_what_calls_itself_is_not_counted_twice(self):
+        profile = Profile("fn=(1) walk\n1 10\ncfn=(1)\ncalls=3 1\n1 90\nfn=(2) main\n1 5\ncfn=(1)\ncalls=1 1\n5 100\n")
+        profile.own["other"] = 1000
+        self.assertEqual(profile.inclusive()["walk"], 10)
 
 
 CALLGRIND = """\
