@@ -74,8 +74,8 @@ class TheRecord(unittest.TestCase):
 class TheCommand(unittest.TestCase):
     """With figures that are made up, for a real measurement takes a build; `.ci/run` makes one."""
 
-    def ended(self, figure, recorded=40_000, words=()):
-        counts = figure if isinstance(figure, Exception) else [dict.fromkeys(LOADS, (figure, None))]
+    def ended(self, *figures, recorded=40_000, words=()):
+        counts = [each if isinstance(each, Exception) else dict.fromkeys(LOADS, (each, None)) for each in figures]
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as replaced:
             record = Path(folder) / "instructions.json"
             if recorded:
@@ -106,9 +106,11 @@ class TheCommand(unittest.TestCase):
         self.assertEqual(self.ended(instructions.CannotMeasure("a: status 502 instead of 200")), 2)
         self.assertIn("not measured: a: status 502 instead of 200", self.err.getvalue())
 
-    def test_recording_writes_what_was_counted_and_only_then(self):
-        self.assertEqual(self.ended(50_000, words=["--record"]), 0)
+    def test_recording_writes_the_middle_of_three_runs(self):
+        self.assertEqual(self.ended(50_100, 49_000, 50_000, words=["--record"]), 0)
         self.assertEqual(self.record, dict.fromkeys(LOADS, 50_000))
+
+    def test_without_recording_nothing_is_written(self):
         self.ended(50_000)
         self.assertEqual(self.record, dict.fromkeys(LOADS, 40_000))
 
