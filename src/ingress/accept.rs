@@ -76,7 +76,8 @@ where
     let Terms { users, permits, connections, drain, .. } = terms;
     let admits = admission(users);
     let serve = |accepted, permit: Option<OwnedSemaphorePermit>| {
-        let served = connection(accepted);
+        // In one place from its beginning: what serves a connection is large, and a task is moved before it runs.
+        let served = Box::pin(connection(accepted));
         connections.spawn_local(async move {
             served.await;
             drop(permit);
