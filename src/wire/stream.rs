@@ -61,6 +61,15 @@ impl Stream {
         }
     }
 
+    /// Whether the peer of a plain connection has sent nothing that was not read, as far as the reactor knows.
+    pub fn is_silent(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.ready(Interest::READABLE).now_or_never().is_none(),
+            Self::Unix(stream) => stream.ready(Interest::READABLE).now_or_never().is_none(),
+            _ => false,
+        }
+    }
+
     /// Whether the peer has ended its side, or the connection, as far as the system says without reading.
     pub fn end(&self) -> Option<Ending> {
         let ready = |interest| match self {
