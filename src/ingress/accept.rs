@@ -5,6 +5,7 @@
 use std::{
     cell::{Cell, RefCell},
     io,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -80,10 +81,12 @@ where
         connections.spawn_local(connection(accepted).map(|()| drop(permit)));
     };
     let mut resting = false;
+    // One for all turns: each would take its place in the token's list anew.
+    let mut drained = pin!(drain.cancelled());
     loop {
         let accepted = tokio::select! {
             biased;
-            () = drain.cancelled() => break,
+            () = drained.as_mut() => break,
             accepted = listening.accept() => accepted,
         };
         match accepted {
@@ -95,7 +98,7 @@ where
                 // Only now: a listener to which nobody comes must not sit on a permit that another one needs.
                 let permit = tokio::select! {
                     permit = permits.clone().acquire_owned() => permit.ok(),
-                    () = drain.cancelled() => None,
+                    () = drained.as_mut() => None,
                 };
                 serve(accepted, permit);
             }

@@ -125,6 +125,8 @@ fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
+    // Connections inherit it, which saves each a call of the system.
+    socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -165,8 +167,8 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Vec<std::os::unix::net::
 /// A listening socket of this runtime.
 #[derive(Debug)]
 pub enum Listening {
-    /// TCP.
-    Tcp(TcpListener),
+    /// TCP, and where every connection to it ends; none where it listens on all addresses.
+    Tcp(TcpListener, Option<SocketAddr>),
     /// A Unix socket.
     Unix(UnixListener),
 }
@@ -196,7 +198,10 @@ impl Unstarted {
     /// The runtime cannot take it.
     pub fn start(self) -> io::Result<Listening> {
         match self {
-            Self::Tcp(socket) => TcpListener::from_std(socket).map(Listening::Tcp),
+            Self::Tcp(socket) => {
+                let local = socket.local_addr().ok().filter(|local| !local.ip().is_unspecified());
+                TcpListener::from_std(socket).map(|socket| Listening::Tcp(socket, local))
+            }
             Self::Unix(socket) => UnixListener::from_std(socket).map(Listening::Unix),
         }
     }
@@ -209,10 +214,10 @@ impl Listening {
     /// Out of descriptors, or the connection was gone before it was taken.
     pub async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(socket) => {
+            Self::Tcp(socket, local) => {
                 let (stream, peer) = socket.accept().await?;
-                stream.set_nodelay(true)?;
-                let ends = stream.local_addr().ok().map(|local| Ends { local, peer });
+                let local = local.or_else(|| stream.local_addr().ok());
+                let ends = local.map(|local| Ends { local, peer });
                 Ok(Accepted::Tcp(stream, ends))
             }
             Self::Unix(socket) => socket.accept().await.map(|(stream, _peer)| Accepted::Unix(stream)),
@@ -245,6 +250,20 @@ mod tests {
         for socket in &bound.sockets {
             let Unstarted::Tcp(socket) = socket else { panic!("TCP was asked for") };
             assert_eq!(Listen::Tcp(socket.local_addr().unwrap()), bound.address);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_knows_its_ends_and_sends_without_delay() {
+        for (listen, host) in [("127.0.0.1:0", "127.0.0.1"), ("0.0.0.0:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+            let bound = bind(&Listen::Tcp(listen.parse().unwrap()), 1).unwrap();
+            let Listen::Tcp(address) = bound.address else { panic!("TCP was asked for") };
+            let listening = bound.sockets.into_iter().next().unwrap().start().unwrap();
+            let asked = SocketAddr::new(host.parse().unwrap(), address.port());
+            let application = TcpStream::connect(asked).await.unwrap();
+            let Accepted::Tcp(stream, ends) = listening.accept().await.unwrap() else { panic!("it is TCP") };
+            assert!(stream.nodelay().unwrap(), "{listen}");
+            assert_eq!(ends, Some(Ends { local: asked, peer: application.local_addr().unwrap() }));
         }
     }
 

@@ -6,6 +6,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::{HeaderValue, header};
 use rustls::ServerConfig;
 use tokio::{io::AsyncReadExt, time::Instant};
@@ -27,8 +28,8 @@ use crate::{
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a TLS connection begins with (RFC 8446 section 5.1).
 pub(super) const HANDSHAKE: u8 = 22;
-/// Room for the first octets: most heads of HTTP/1.1 fit.
-const FIRST: usize = 1 << 10;
+/// Room for the first octets: most heads of HTTP/1.1 fit, and what is read behind them while they are answered.
+const FIRST: usize = 4 << 10;
 
 /// A version of HTTP that a connection can speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,20 +109,29 @@ pub async fn serve_stream<S, F, B>(
 /// The stream with its first octets in front again, and what they say; `None` where none came in time.
 pub async fn chosen(mut stream: Stream, limits: &Limits, drain: &Drain) -> Option<(Stream, Spoken)> {
     let mut first = BytesMut::with_capacity(FIRST);
-    let mut deadline = Instant::now() + limits.idle_timeout;
+    let mut deadline = None;
     loop {
-        let read = tokio::select! {
-            // What has come is read before the time is looked at: on a busy machine both may be there at once.
-            biased;
-            read = stream.read_buf(&mut first) => read.ok()?,
-            () = tokio::time::sleep_until(deadline) => return None,
-            () = drained(drain) => return None,
+        // Most requests have come when their connection is accepted: no timer for those.
+        let read = match stream.read_buf(&mut first).now_or_never() {
+            Some(read) => read.ok()?,
+            None => {
+                let by = *deadline.get_or_insert_with(|| {
+                    Instant::now() + if first.is_empty() { limits.idle_timeout } else { limits.head_timeout }
+                });
+                tokio::select! {
+                    // What has come is read before the time is looked at: on a busy machine both may be there at once.
+                    biased;
+                    read = stream.read_buf(&mut first) => read.ok()?,
+                    () = tokio::time::sleep_until(by) => return None,
+                    () = drained(drain) => return None,
+                }
+            }
         };
         if first.is_empty() {
             return None;
         }
         if read == first.len() {
-            deadline = Instant::now() + limits.head_timeout;
+            deadline = None;
         }
         if read == first.len() && first[0] == HANDSHAKE {
             tracing::info!(

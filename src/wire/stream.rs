@@ -61,6 +61,24 @@ impl Stream {
         }
     }
 
+    /// Whether the peer of a plain connection has sent nothing that was not read, as far as the reactor knows.
+    pub fn is_silent(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.ready(Interest::READABLE).now_or_never().is_none(),
+            Self::Unix(stream) => stream.ready(Interest::READABLE).now_or_never().is_none(),
+            _ => false,
+        }
+    }
+
+    /// From now on what does not fill a segment waits for the end of the stream, to go out together with it. Only for what is ended
+    /// as soon as it is written. Where the system cannot, it goes out alone.
+    pub fn end_with_what_follows(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Self::Tcp(stream) = self {
+            let _ = socket2::SockRef::from(stream).set_tcp_cork(true);
+        }
+    }
+
     /// Whether the peer has ended its side, or the connection, as far as the system says without reading.
     pub fn end(&self) -> Option<Ending> {
         let ready = |interest| match self {

@@ -54,7 +54,7 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
         };
     }
     let framing = framing(asked, &head, &content);
-    let ends = {
+    let (ends, last) = {
         let mut line = line.borrow_mut();
         let never_comes = line.begin_answer();
         // Who answers at once while content still comes need not read the rest of it; another request would wait behind that.
@@ -78,12 +78,17 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
             date.as_ref().map(<[u8; _]>::as_slice),
             line.outbox.gathered(),
         );
-        ends
+        // Nothing is waited for between such an answer and the end of its connection.
+        (ends, ends && line.is_whole())
     };
     let content_written = if has_content(asked, &head) && framing != Framing::Length(0) {
-        let mut writing = Writing { content: pin!(content), framing, left: length(framing), outcome: None };
+        let mut writing =
+            Writing { content: pin!(content), framing, left: length(framing), last, outcome: None };
         std::future::poll_fn(|cx| writing.poll(line, cx)).await
     } else {
+        if last {
+            end_with_the_rest(line);
+        }
         std::future::poll_fn(|cx| poll_flush(line, cx)).await.map_err(|_| ())
     };
     match content_written {
@@ -156,12 +161,21 @@ fn poll_flush(line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<io::Result<()>
     line.borrow_mut().poll_flush(cx)
 }
 
+/// The rest of a last answer goes out in one segment with the end of the connection, where it fits.
+fn end_with_the_rest(line: &RefCell<Line>) {
+    if let Some(stream) = line.borrow_mut().stream() {
+        stream.end_with_what_follows();
+    }
+}
+
 /// The content of an answer on its way.
 struct Writing<'a, B> {
     content: Pin<&'a mut B>,
     framing: Framing,
     /// What is still to come of a content whose length was told.
     left: Option<u64>,
+    /// The connection ends behind it.
+    last: bool,
     /// How it ended; what there is of it may still have to be written.
     outcome: Option<Result<(), ()>>,
 }
@@ -185,7 +199,12 @@ impl<B: Body<Data = Bytes>> Writing<'_, B> {
             };
             self.outcome = match ended {
                 Ok(false) => None,
-                Ok(true) => Some(Ok(())),
+                Ok(true) => {
+                    if self.last {
+                        end_with_the_rest(line);
+                    }
+                    Some(Ok(()))
+                }
                 Err(()) => Some(Err(())),
             };
         }

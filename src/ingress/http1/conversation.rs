@@ -44,8 +44,10 @@ where
 {
     let bounds = head::Limits { size: limits.head_size, fields: limits.head_fields };
     while let Some(head) = std::future::poll_fn(|cx| poll_head(line, bounds, cx)).await {
+        let mut said_last = false;
         let then = match head.and_then(|head| acceptable(head, limits)) {
             Ok(head) => {
+                said_last = !head.persists && head.head.method != Method::CONNECT;
                 let (asked, request) = begin(line, head);
                 // In one place from its beginning to its end: what answers a request is large, and moving it costs more than reading
                 // the request does.
@@ -66,6 +68,11 @@ where
             }
             Then::Ends => {
                 std::future::poll_fn(|_| poll_upload(line)).await;
+                // Who has said that this is its last request sends no other (RFC 9112 section 9.6), so nothing can come that would
+                // take the answer away.
+                if said_last && is_silent(line) {
+                    return;
+                }
                 return linger(line).await;
             }
             Then::Cut => return,
@@ -209,6 +216,12 @@ fn poll_rest(line: &RefCell<Line>, discarded: &mut u64, cx: &mut Context<'_>) ->
         }
         *discarded += ready!(line.poll_discard(cx));
     }
+}
+
+/// Whether the application has sent nothing behind its request.
+fn is_silent(line: &RefCell<Line>) -> bool {
+    let mut line = line.borrow_mut();
+    line.is_whole() && line.inbox.is_empty() && line.stream().is_some_and(|stream| stream.is_silent())
 }
 
 /// Ends a connection in stages, so that the application reads the last answer before it learns that nobody listens any more.

@@ -101,6 +101,56 @@ fn r078_the_last_answer_is_not_lost_to_what_the_application_still_sends() {
     });
 }
 
+const LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn r077_who_has_said_close_and_sends_nothing_more_is_not_lingered_for() {
+    local(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (theirs, _) = listener.accept().await.unwrap();
+        let served = spawn_local(async move {
+            serve(Stream::Tcp(theirs), &LIMITS, echo, CancellationToken::new()).await;
+        });
+        stream.write_all(LAST).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("</ >"), "{answer}");
+        // Its end is still open.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert!(served.is_finished());
+    });
+}
+
+#[test]
+fn r078_who_has_said_close_and_sends_on_all_the_same_gets_its_answer() {
+    local(async {
+        let (begun, go) = <(Rc<Notify>, Rc<Notify>)>::default();
+        let told = (begun.clone(), go.clone());
+        let mut stream = tcp(move |_| {
+            let (begun, go) = told.clone();
+            async move {
+                begun.notify_one();
+                go.notified().await;
+                Response::new(Any::whole("last"))
+            }
+        })
+        .await;
+        stream.write_all(LAST).await.unwrap();
+        begun.notified().await;
+        // More than is read ahead.
+        for _ in 0..20 {
+            stream.write_all(&[b'.'; 4096]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        go.notify_one();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("no reset");
+        assert!(answer.ends_with(b"last"), "{}", String::from_utf8_lossy(&answer));
+    });
+}
+
 #[test]
 fn r106_r111_an_application_that_does_not_read_its_answer_is_given_up() {
     paused(async {
