@@ -7,50 +7,17 @@
 //! looks. A head is read once and its octets stay where they are: what is kept is where each name and value stands, so that what goes
 //! on is copied as it came.
 
+mod reading;
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, ops::Range};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub use self::reading::{BeforeColon, end, read};
 pub use super::names::{Name, Named, Names};
-use super::head::HeadError;
-
-/// The octets up to and including the empty line that ends a section which begins with `octets`; `None` if it is not there yet. There
-/// may be `size` octets and `lines` lines in front of the empty one.
-///
-/// # Errors
-/// A line does not end in CRLF, or there are too many of them or of their octets.
-pub fn end(octets: &[u8], size: usize, lines: usize) -> Result<Option<usize>, HeadError> {
-    let mut begin = 0;
-    for (number, at) in memchr::memchr_iter(b'\n', octets).enumerate() {
-        if at == begin || octets[at - 1] != b'\r' {
-            return Err(HeadError::Malformed("a line does not end in CRLF"));
-        }
-        if at >= size {
-            return Err(HeadError::TooLarge);
-        }
-        if at - 1 == begin {
-            return Ok(Some(at + 1));
-        }
-        if number >= lines {
-            return Err(HeadError::TooLarge);
-        }
-        begin = at + 1;
-    }
-    if octets.len() >= size { Err(HeadError::TooLarge) } else { Ok(None) }
-}
-
-/// What to do with white space between a name and its colon (RFC 9112 section 5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BeforeColon {
-    /// Of a request and of trailers: it is malformed.
-    Refused,
-    /// Of an answer: it is removed.
-    Removed,
-}
-
-/// How many fields a head has as a rule, at most.
-const USUAL: usize = 16;
 
 /// Fields, in their order. What was read stays as it was written; what is added comes behind it.
 #[derive(Clone, Default)]
@@ -93,83 +60,6 @@ pub enum Onward {
     Stays,
     /// It goes on with this number as its value.
     Says(u64),
-}
-
-/// The fields of the section that begins at `from` in `head` and ends with its empty line, as [`end`] found it. They share the octets
-/// of `head`.
-///
-/// # Errors
-/// A line is no field line: no colon, an empty name or one that is no token, white space in front of it (obs-fold), or an octet in the
-/// value that RFC 9110 section 5.5 does not know.
-pub fn read(head: &Bytes, from: usize, before_colon: BeforeColon) -> Result<Fields, HeadError> {
-    let mut lines: Vec<Line> = Vec::with_capacity(USUAL);
-    let mut known = Names::default();
-    let mut begin = from;
-    for at in memchr::memchr_iter(b'\n', &head[from..]) {
-        let end = from + at - 1;
-        if end <= begin {
-            break;
-        }
-        let line = line(head, begin..end, before_colon)?;
-        if let Some(name) = line.name {
-            known.add(name);
-        }
-        lines.push(line);
-        begin = end + 2;
-    }
-    if !is_text(&head[from..], lines.len() + 1) {
-        return Err(HeadError::Malformed("a field's value has a CR or another control character"));
-    }
-    Ok(Fields { read: head.clone(), added: Vec::new(), lines, known })
-}
-
-fn line(head: &[u8], line: Range<usize>, before_colon: BeforeColon) -> Result<Line, HeadError> {
-    let octets = &head[line.clone()];
-    let length = octets.iter().position(|octet| !IS_TOKEN[usize::from(*octet)]).unwrap_or(octets.len());
-    let mut colon = length;
-    if before_colon == BeforeColon::Removed {
-        colon += octets[length..].iter().take_while(|octet| is_space(**octet)).count();
-    }
-    if length == 0 || octets.get(colon) != Some(&b':') {
-        return Err(no_field_line(octets));
-    }
-    let value = trimmed(octets, colon + 1);
-    let place = |at: usize| u32::try_from(line.start + at).map_err(|_| HeadError::TooLarge);
-    Ok(Line {
-        begin: place(0)?,
-        name_end: place(length)?,
-        value: place(value.start)?,
-        value_end: place(value.end)?,
-        name: Name::of(&octets[..length]),
-        is_added: false,
-    })
-}
-
-fn no_field_line(line: &[u8]) -> HeadError {
-    let Some(colon) = memchr::memchr(b':', line) else {
-        return HeadError::Malformed("a field line has no colon");
-    };
-    HeadError::Malformed(match &line[..colon] {
-        [] => "a field has no name",
-        [b' ' | b'\t', ..] => "a line begins with white space (a folded line, or one before the first field)",
-        [.., b' ' | b'\t'] => "white space stands between a field's name and its colon",
-        _ => "a field's name is no token",
-    })
-}
-
-/// Whether there is no control character but tabs and the CR and LF of so many lines (RFC 9110 section 5.5). Without a branch, so that
-/// many octets are looked at together.
-fn is_text(octets: &[u8], lines: usize) -> bool {
-    let (mut forbidden, mut returns) = (false, 0);
-    for block in octets.chunks(128) {
-        let mut in_block = 0_u8;
-        for octet in block {
-            in_block += u8::from(*octet == b'\r');
-            forbidden |= (*octet < b' ') & (*octet != b'\t') & (*octet != b'\r') & (*octet != b'\n') | (*octet == 0x7f);
-        }
-        returns += usize::from(in_block);
-    }
-    !forbidden && returns == lines
 }
 
 /// Whether these octets are a token (RFC 9110 section 5.6.2), as a field's name is one.
@@ -242,7 +132,9 @@ impl Fields {
         // Most names that are asked for are not there.
         match name.known() {
             Some(known) if !self.known.has(known) => None,
-            Some(known) => self.lines.iter().find(|line| line.name == Some(known)).map(|line| self.value(line)),
+            Some(known) => {
+                self.lines.iter().find(|line| line.name == Some(known)).map(|line| self.value(line))
+            }
             None => self.get_all(name).next(),
         }
     }
@@ -300,15 +192,16 @@ impl Fields {
         write(name, value, &mut self.added);
     }
 
-    /// One in place of all others of its name; behind the others where there was none.
+    /// One in place of all others of its name, where the first of them stood and spelled as that was; behind the others where there was
+    /// none.
     pub fn insert(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let spelled = name.as_str().as_bytes();
-        let first = self.lines.iter().position(|line| self.name(line).eq_ignore_ascii_case(spelled));
+        let Some(first) = self.iter().position(|field| field.is(name)) else {
+            return self.append(name, value);
+        };
+        let spelled = self.name(&self.lines[first]).to_vec();
         self.remove(name);
-        self.append(name, value);
-        if let (Some(first), Some(last)) = (first, self.lines.pop()) {
-            self.lines.insert(first, last);
-        }
+        self.add(&spelled, value.as_bytes());
+        self.lines[first..].rotate_right(1);
     }
 
     /// Takes all fields of a name off.
@@ -364,7 +257,7 @@ impl Fields {
     /// Whether it stands there as we would write it.
     fn is_plain(&self, line: &Line) -> bool {
         let value_end = line.value_end as usize;
-        line.value == line.name_end + 2
+        line.value - line.name_end == 2
             && self.read.get(line.name_end as usize + 1) == Some(&b' ')
             && self.read.get(value_end..value_end + 2) == Some(b"\r\n")
     }
@@ -374,7 +267,9 @@ impl Fields {
         let mut map = HeaderMap::with_capacity(self.len());
         for field in self.iter() {
             // Both were checked; `http` knows the same octets.
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value))
+            {
                 map.append(name, value);
             }
         }
@@ -449,7 +344,9 @@ pub fn write_number(name: &[u8], number: u64, out: &mut Vec<u8>) {
 /// Names only: values may be credentials.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(|field| String::from_utf8_lossy(field.name).into_owned())).finish()
+        f.debug_set()
+            .entries(self.iter().map(|field| String::from_utf8_lossy(field.name).into_owned()))
+            .finish()
     }
 }
 

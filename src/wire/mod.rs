@@ -12,6 +12,8 @@ pub mod fields;
 pub mod head;
 pub mod message;
 mod names;
+#[cfg(any(test, fuzzing))]
+mod plain;
 pub mod splice;
 pub mod stream;
 pub mod target;
