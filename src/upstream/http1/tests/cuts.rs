@@ -19,10 +19,10 @@ async fn seen(said: &[u8], cuts: &[usize], room: usize) -> String {
     let (ours, mut upstream) = tokio::io::duplex(room);
     let (give, content) = content();
     give.send(data("abc")).unwrap();
-    let (parts, content) = post(content).into_parts();
+    let Request { head, content } = post(content);
     drop(give);
     let exchange =
-        Exchange::new(Connection::new(Stream::Memory(ours)), Sending::new(&parts, content, Vec::new()));
+        Exchange::new(Connection::new(Stream::Memory(ours)), Sending::new(&head, content, Vec::new()));
     let writes = async {
         let mut request = Vec::new();
         while !request.ends_with(b"0\r\n\r\n") {
