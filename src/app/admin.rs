@@ -177,8 +177,8 @@ mod tests {
             (true, None, From::UnixSocket),
         ] {
             let asked = |host: &str| {
-                let request = Request::get("/").header("host", host).body(()).unwrap();
-                from(for_this_machine, ends, &request)
+                let request = http::Request::get("/").header("host", host).body(()).unwrap();
+                from(for_this_machine, ends, &request.into())
             };
             for host in ["127.0.0.1:9901", "[::1]:9901", "localhost:9901", "bear.localhost"] {
                 assert_eq!(asked(host), expected, "{for_this_machine} {ends:?} {host}");

@@ -14,6 +14,7 @@ use crate::{
     proxy::rejection,
     token::store::Record,
     upstream::once::Answer,
+    wire::fields::Fields,
 };
 
 /// Judges content as that of an answer, with the text before the first NUL as the JSON pointer.
@@ -34,7 +35,7 @@ pub fn rejection(octets: &[u8]) {
         fields.append(header::CONTENT_TYPE, value.clone());
         fields.append(header::CONTENT_ENCODING, value);
     }
-    rejection::is_plain_json(&fields);
+    rejection::is_plain_json(&Fields::from(&fields));
 }
 
 /// Reads challenges, one a line.
@@ -50,7 +51,7 @@ pub fn challenge(octets: &[u8]) {
     }
     let lower = octets.to_ascii_lowercase();
     let has = |text: &[u8]| lower.windows(text.len()).any(|window| window == text);
-    for error in rejection::bearer_errors(&fields) {
+    for error in rejection::bearer_errors(&Fields::from(&fields)) {
         assert!(has(b"bearer") && has(b"error"), "an error of no Bearer challenge");
         assert!(error.len() <= octets.len() * 3, "an error longer than the challenges");
     }

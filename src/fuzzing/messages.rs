@@ -1,13 +1,15 @@
 //! HTTP/1.1: our readers beside the strict checker, which shares nothing with them.
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 
 use crate::{
     demo::simulator::strict::{self, Asked, Checker, Ending, Framing as Strict, Message, Start},
     wire::{
+        RequestHead,
         chunked::{Reader, Step},
-        head::{self, Framing, Limits, RequestHead},
+        fields::Name,
+        head::{self, Framing, Limits, Read},
         target,
     },
 };
@@ -56,16 +58,16 @@ pub fn request_head(octets: &[u8]) {
     }
 }
 
-fn same_request(ours: &RequestHead, theirs: &Message) {
+fn same_request(ours: &Read<RequestHead>, theirs: &Message) {
     let Start::Request { method, target } = &theirs.start else { panic!("it is a request") };
-    assert_eq!(ours.parts.method.as_str(), method);
-    if ours.parts.uri.authority().is_none() {
-        assert_eq!(ours.parts.uri.to_string(), *target);
+    let head = &ours.head;
+    assert_eq!(head.method.as_str(), method);
+    if head.target.authority().is_none() {
+        assert_eq!(head.target.to_string(), *target);
     }
-    assert_eq!(ours.parts.headers.len(), theirs.fields.len());
-    for (name, value) in &theirs.fields {
-        let mut values = ours.parts.headers.get_all(name.as_str()).iter();
-        assert!(values.any(|ours| ours.as_bytes() == value.as_slice()), "a value of {name}");
+    assert_eq!(head.fields.len(), theirs.fields.len());
+    for (ours, (name, value)) in head.fields.iter().zip(&theirs.fields) {
+        assert!(ours.is(name.as_str()) && ours.value == value, "{name} is another field");
     }
     assert_eq!(framing(ours.framing), theirs.framing);
     assert!(theirs.persists || !ours.persists, "a connection that is over is used again");
@@ -82,26 +84,35 @@ fn framing(ours: Framing) -> Strict {
 }
 
 /// What we write of a head is one head, with our framing, and nothing behind it.
-fn written(ours: &RequestHead) {
+fn written(ours: &Read<RequestHead>) {
     let (Framing::Nothing | Framing::Length(0)) = ours.framing else { return };
     let mut out = Vec::new();
-    let mut parts = ours.parts.clone();
+    let mut head = ours.head.clone();
     for name in ["te", "upgrade", "keep-alive", "proxy-connection", "connection", "expect", "authorization"] {
-        parts.headers.remove(name);
+        head.fields.remove(name);
     }
-    if let Some(authority) = parts.uri.authority().cloned()
-        && let Ok(host) = authority.as_str().parse()
+    if let Some(authority) = head.target.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
-        parts.headers.insert(header::HOST, host);
+        head.fields.insert(&header::HOST, &host);
     }
-    if !parts.headers.contains_key(header::HOST) || parts.headers[header::HOST].is_empty() {
-        return;
-    }
-    head::write_request(&parts, ours.framing, None, &mut out);
+    let Some(host) = head.fields.get(Name::HOST).filter(|host| !host.is_empty()) else { return };
+    head::write_request(&head, ours.framing, &mut out);
     let read =
         strict::requests(&out).unwrap_or_else(|violation| panic!("we write what is refused: {violation}"));
     assert_eq!(read.len(), 1, "we write one head");
     assert_eq!(read[0].end, out.len() as u64);
+    let is_told_otherwise = |name: Option<Name>| matches!(name, Some(Name::HOST | Name::CONTENT_LENGTH));
+    let kept = head
+        .fields
+        .iter()
+        .filter(|field| !is_told_otherwise(field.known))
+        .map(|field| (field.name, field.value));
+    let meant: Vec<_> = [(&b"Host"[..], host)].into_iter().chain(kept).collect();
+    let fields = read[0].fields.iter().map(|(name, value)| (name.as_bytes(), &value[..]));
+    let framed = |name: &[u8]| Name::of(name) == Some(Name::CONTENT_LENGTH);
+    let written: Vec<_> = fields.filter(|(name, _)| !framed(name)).collect();
+    assert_eq!(written, meant, "fields go on in their order, as they were spelled");
 }
 
 /// What the checker refuses in an answer and we take: what many origin servers do, and nobody can read differently once it is
@@ -148,8 +159,8 @@ pub fn answer_head(octets: &[u8]) {
     assert_eq!(ours.framing == Framing::Close, close);
     assert_eq!(matches!(ours.framing, Framing::Nothing | Framing::Length(0)), none);
     if let Some(theirs) = checker.messages().first() {
-        assert_eq!(Some(ours.parts.status.as_u16()), theirs.status());
-        assert_eq!(ours.parts.headers.len(), theirs.fields.len());
+        assert_eq!(Some(ours.head.status.as_u16()), theirs.status());
+        assert_eq!(ours.head.fields.len(), theirs.fields.len());
     }
 }
 

@@ -191,8 +191,8 @@ mod tests {
         (bound.sockets.into_iter().next().unwrap().start().unwrap(), address)
     }
 
-    async fn done(_request: Request<Incoming>, _caller: Rc<Caller>) -> Response<Full<Bytes>> {
-        Response::new(Full::new(Bytes::from_static(b"done")))
+    async fn done(_request: Request<Incoming>, _caller: Rc<Caller>) -> Answer<Full<Bytes>> {
+        Answer::new(Full::new(Bytes::from_static(b"done")))
     }
 
     async fn asks(address: SocketAddr) -> TcpStream {

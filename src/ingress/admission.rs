@@ -82,9 +82,11 @@ impl Admission {
             let ours = self.ip_literals
                 || address.is_loopback()
                 || local.is_some_and(|local| local.ip().to_canonical() == address);
-            return ours && !disguised || self.hosts.iter().any(|allowed| {
-                allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(bare)
-            });
+            return ours && !disguised
+                || self
+                    .hosts
+                    .iter()
+                    .any(|allowed| allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(bare));
         }
         let below = host.len().checked_sub(".localhost".len()).and_then(|at| host.get(at..));
         below.is_some_and(|end| end.eq_ignore_ascii_case(".localhost"))
@@ -114,9 +116,8 @@ impl Admission {
             }
             named = true;
         }
-        let from_elsewhere = fields
-            .get_all(Name::SEC_FETCH_SITE)
-            .any(|site| !matches!(site, b"same-origin" | b"none"));
+        let from_elsewhere =
+            fields.get_all(Name::SEC_FETCH_SITE).any(|site| !matches!(site, b"same-origin" | b"none"));
         if from_elsewhere && !named { Err(Refusal::ForeignPage) } else { Ok(()) }
     }
 }
@@ -173,15 +174,25 @@ const OF_PAGES: Names = Names::of(&[Name::ORIGIN, Name::SEC_FETCH_SITE]);
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
 
     fn admission() -> Admission {
         Admission {
-            hosts: vec!["shop.local".into()],
+            hosts: vec!["shop.local".into(), "2001:db8::7".into()],
             origins: vec!["https://tool.example".into()],
             ip_literals: false,
             tls: false,
         }
+    }
+
+    fn of(fields: &[(&'static str, &'static str)]) -> Fields {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        Fields::from(&map)
     }
 
     fn ask(fields: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
@@ -189,11 +200,7 @@ mod tests {
     }
 
     fn ask_target(target: &'static str, fields: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
-        let mut map = HeaderMap::new();
-        for (name, value) in fields {
-            map.append(*name, http::HeaderValue::from_static(value));
-        }
-        admission().admit(&Uri::from_static(target), &map, "10.0.0.5:8102".parse().ok())
+        admission().admit(&Uri::from_static(target), &of(fields), "10.0.0.5:8102".parse().ok())
     }
 
     #[test]
@@ -208,11 +215,25 @@ mod tests {
             "shop.local",
             "Shop.Local:1",
             "shop.local.",
+            "SHOP.local.:8102",
+            "LocalHost.",
+            "A.b.LocalHost.:8102",
+            "[2001:DB8::7]:8102",
+            "[0:0:0:0:0:0:0:1]",
             "10.0.0.5:8102",
         ] {
             assert_eq!(ask(&[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["evil.example", "10.0.0.6", "[::2]", "localhost.evil.example", "shop.local.evil"] {
+        for host in [
+            "evil.example",
+            "10.0.0.6",
+            "[::2]",
+            "localhost.evil.example",
+            "shop.local.evil",
+            "xlocalhost",
+            "localhost..",
+            "[2001:db8::8]",
+        ] {
             assert_eq!(ask(&[("host", host)]), Err(Refusal::UnknownHost), "{host}");
         }
     }
@@ -284,8 +305,7 @@ mod tests {
             ("0.0.0.0:8102", "127.0.0.1:8102"),
             ("[::]:8102", "[::1]:8102"),
         ] {
-            let mut fields = HeaderMap::new();
-            fields.insert(HOST, http::HeaderValue::from_static(host));
+            let fields = of(&[("host", host)]);
             for ip_literals in [true, false] {
                 let admission = Admission { ip_literals, ..admission.clone() };
                 let asked = admission.admit(&Uri::from_static("/"), &fields, local.parse().ok());
@@ -293,8 +313,7 @@ mod tests {
             }
         }
         // A dual-stack listener sees the address of an IPv4 connection as a mapped one; who wrote the plain one is served.
-        let mut fields = HeaderMap::new();
-        fields.insert(HOST, http::HeaderValue::from_static("10.0.0.5:8102"));
+        let fields = of(&[("host", "10.0.0.5:8102")]);
         let local = "[::ffff:10.0.0.5]:8102".parse().ok();
         assert_eq!(Admission::default().admit(&Uri::from_static("/"), &fields, local), Ok(()));
     }
@@ -302,10 +321,9 @@ mod tests {
     #[test]
     fn a_probe_may_ask_the_admin_listener_by_address() {
         let admin = Admission { ip_literals: true, ..Admission::default() };
-        let mut fields = HeaderMap::new();
-        fields.insert(HOST, http::HeaderValue::from_static("10.1.2.3:9901"));
+        let fields = of(&[("host", "10.1.2.3:9901")]);
         assert_eq!(admin.admit(&Uri::from_static("/livez"), &fields, None), Ok(()));
-        fields.insert(HOST, http::HeaderValue::from_static("rebound.example:9901"));
+        let fields = of(&[("host", "rebound.example:9901")]);
         assert_eq!(admin.admit(&Uri::from_static("/livez"), &fields, None), Err(Refusal::UnknownHost));
     }
 }

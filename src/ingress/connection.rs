@@ -84,7 +84,7 @@ mod tests {
                     if let Some(held) = held {
                         let _ = held.await;
                     }
-                    Response::new(Full::new(Bytes::from_static(b"done")))
+                    Answer::new(Full::new(Bytes::from_static(b"done")))
                 }
             };
             serve_stream(Stream::Memory(theirs), &limits, service, told).await;
@@ -139,7 +139,7 @@ mod tests {
                 let drain = Drain::new();
                 let told = drain.clone();
                 tokio::task::spawn_local(async move {
-                    let service = |_| async { Response::new(Full::new(Bytes::from(vec![b'.'; 30 << 10]))) };
+                    let service = |_| async { Answer::new(Full::new(Bytes::from(vec![b'.'; 30 << 10]))) };
                     serve_stream(Stream::Memory(theirs), &LIMITS, service, told).await;
                 });
                 stream.write_all(REQUEST).await.unwrap();
@@ -161,8 +161,8 @@ mod tests {
                 let told = drain.clone();
                 tokio::task::spawn_local(async move {
                     let service = |request: Request<Incoming>| async {
-                        tokio::task::spawn_local(http_body_util::BodyExt::collect(request));
-                        Response::new(Full::new(Bytes::from_static(b"early")))
+                        tokio::task::spawn_local(http_body_util::BodyExt::collect(request.content));
+                        Answer::new(Full::new(Bytes::from_static(b"early")))
                     };
                     serve_stream(Stream::Memory(theirs), &LIMITS, service, told).await;
                 });

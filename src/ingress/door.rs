@@ -98,7 +98,9 @@ impl Door {
                 // The exchange makes no tunnel to elsewhere, and says so. An extended CONNECT (RFC 8441) is for this server, like
                 // other requests.
                 let tunnel = request.head.method == Method::CONNECT && request.head.protocol.is_none();
-                if !tunnel && let Err(refusal) = admission.admit(&request.head.target, &request.head.fields, local) {
+                if !tunnel
+                    && let Err(refusal) = admission.admit(&request.head.target, &request.head.fields, local)
+                {
                     return self.refused(&request, refused_by_server(refusal, &request));
                 }
                 exchange(entry, &self.worker, request).await

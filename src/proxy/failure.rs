@@ -359,12 +359,18 @@ mod tests {
             retry_after: Some(Duration::from_millis(1200)),
         };
         let response = Failure::no_token("bank", why).at(&"api".into()).into_response();
-        assert_eq!(response.status(), 503);
-        assert_eq!(response.headers()["retry-after"], "2");
-        assert_eq!(response.headers()["proxy-status"], "bearward; error=proxy_internal_error");
-        assert_eq!(response.headers()["cache-control"], "no-store");
-        assert_eq!(response.headers()["content-security-policy"], "default-src 'none'");
-        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(response.head.status, 503);
+        assert_eq!(response.head.fields.get_only("retry-after"), Some(&b"2"[..]));
+        assert_eq!(
+            response.head.fields.get_only("proxy-status"),
+            Some(&b"bearward; error=proxy_internal_error"[..])
+        );
+        assert_eq!(response.head.fields.get_only("cache-control"), Some(&b"no-store"[..]));
+        assert_eq!(
+            response.head.fields.get_only("content-security-policy"),
+            Some(&b"default-src 'none'"[..])
+        );
+        let body = response.content.collect().await.unwrap().to_bytes();
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(problem["token"], "bank");
         assert_eq!(problem["upstream"], "api");
@@ -377,9 +383,9 @@ mod tests {
         let detail = "a person has to log in: run `bearward login bank`";
         let why = Unavailable { cause: Cause::LoginRequired, detail: detail.to_owned(), retry_after: None };
         let response = Failure::no_token("bank", why).into_response();
-        assert_eq!(response.status(), 503);
-        assert!(!response.headers().contains_key("retry-after"));
-        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(response.head.status, 503);
+        assert!(!response.head.fields.contains("retry-after"));
+        let body = response.content.collect().await.unwrap().to_bytes();
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(
             (&problem["title"], &problem["detail"]),

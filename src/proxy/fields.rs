@@ -31,8 +31,7 @@ const HOP_BY_HOP: Names = Names::of(&[
     Name::HTTP2_SETTINGS,
 ]);
 /// What of a request does not go on: also what is ours to say.
-const STAY: Names =
-    HOP_BY_HOP.and(Names::of(&[Name::HOST, Name::EXPECT, Name::AUTHORIZATION, Name::PROXY_AUTHORIZATION]));
+const STAY: Names = HOP_BY_HOP.and(Names::of(&[Name::HOST, Name::EXPECT, Name::PROXY_AUTHORIZATION]));
 
 /// A request's head, ready for the upstream it was made for and for no other.
 pub(super) struct Outgoing<'a> {
@@ -55,7 +54,8 @@ impl<'a> Outgoing<'a> {
         token: Option<&'a Held>,
         upgrade: Option<&'a Upgrade>,
     ) -> Self {
-        let (named, wants_trailers) = (named_by_connection(&app.fields), lists(&app.fields, Name::TE, "trailers"));
+        let (named, wants_trailers) =
+            (named_by_connection(&app.fields), lists(&app.fields, Name::TE, "trailers"));
         Self { route, app, target, token, upgrade, named, wants_trailers }
     }
 
@@ -86,6 +86,23 @@ impl<'a> Outgoing<'a> {
     /// Whether the application's own field of this name goes on.
     fn has_own(&self, name: &HeaderName) -> bool {
         self.app.fields.iter().any(|field| field.is(name) && !head::Outgoing::stays_behind(self, &field))
+    }
+
+    /// Whether we say this field, whatever is configured.
+    fn is_ours(&self, name: &HeaderName) -> bool {
+        match Name::of(name.as_str().as_bytes()) {
+            Some(Name::AUTHORIZATION) => self.token.is_some(),
+            Some(Name::MAX_FORWARDS) => hops::left(self.app).is_some(),
+            Some(name) => self.upgrade.is_some_and(|upgrade| upgrade.decides(name)),
+            None => false,
+        }
+    }
+
+    /// Whether this is the credential of the application's own that goes on: one, as it came, also where Connection names it.
+    fn is_own_credential(&self, field: &Field<'_>) -> bool {
+        self.token.is_none()
+            && self.route.passes_authorization()
+            && self.app.fields.get(Name::AUTHORIZATION).is_some_and(|first| std::ptr::eq(first, field.value))
     }
 }
 
@@ -125,6 +142,9 @@ impl head::Outgoing for Outgoing<'_> {
     }
 
     fn stays_behind(&self, field: &Field<'_>) -> bool {
+        if field.known == Some(Name::AUTHORIZATION) {
+            return !self.is_own_credential(field);
+        }
         // Also `Max-Forwards` of OPTIONS, which says one less from here on.
         let counted = field.known == Some(Name::MAX_FORWARDS) && self.app.method == Method::OPTIONS;
         field.known.is_some_and(|name| STAY.has(name))
@@ -134,12 +154,13 @@ impl head::Outgoing for Outgoing<'_> {
             || self.upgrade.is_some_and(|upgrade| upgrade.leaves_behind(field))
     }
 
-    /// The credential comes last, so that nothing the application names in Connection can take it off again; there is exactly one.
+    /// The token comes last. Nothing that the application names in Connection can take it off again, and there is no other credential
+    /// beside it.
     fn added(&self, show: &mut dyn FnMut(&HeaderName, &HeaderValue)) {
         let settings = self.route.settings();
         for (name, value) in &settings.headers {
             // Also where the application sent one that stayed behind: what is configured takes its place.
-            if !self.has_own(name) {
+            if !self.has_own(name) && !self.is_ours(name) {
                 show(name, value);
             }
         }
@@ -149,19 +170,15 @@ impl head::Outgoing for Outgoing<'_> {
             show(&header::TE, &HeaderValue::from_static("trailers"));
         }
         if let Some(upgrade) = self.upgrade {
-            upgrade.added(self.app, show);
+            let is_configured =
+                settings.headers.iter().any(|(name, _)| *name == header::SEC_WEBSOCKET_VERSION);
+            upgrade.added(is_configured || self.has_own(&header::SEC_WEBSOCKET_VERSION), show);
         }
         if let Some(left) = hops::left(self.app) {
             show(&header::MAX_FORWARDS, &left);
         }
         if let Some(token) = self.token {
             show(&header::AUTHORIZATION, token.authorization());
-        } else if self.route.passes_authorization()
-            && let Some(own) = self.app.fields.get(Name::AUTHORIZATION)
-            && let Ok(mut own) = HeaderValue::from_bytes(own)
-        {
-            own.set_sensitive(true);
-            show(&header::AUTHORIZATION, &own);
         }
     }
 }

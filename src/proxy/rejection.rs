@@ -104,7 +104,8 @@ pub(crate) fn says(content: &[u8], pointer: &str, equals: &str) -> bool {
 /// JSON, or what does not say what it is, in no further coding: nothing is decompressed to be looked at.
 pub(crate) fn is_plain_json(fields: &Fields) -> bool {
     let json = fields.get(Name::CONTENT_TYPE).is_none_or(|value| {
-        let essence = std::str::from_utf8(value).unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let essence =
+            std::str::from_utf8(value).unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let essence = essence.to_ascii_lowercase();
         matches!(essence.as_str(), "application/json" | "text/json") || essence.ends_with("+json")
     });
@@ -183,7 +184,7 @@ fn unquoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue, header};
     use proptest::prelude::*;
 
     use super::*;
@@ -193,7 +194,7 @@ mod tests {
         if let Ok(value) = HeaderValue::from_bytes(value) {
             fields.append(header::WWW_AUTHENTICATE, value);
         }
-        bearer_errors(&fields)
+        bearer_errors(&Fields::from(&fields))
     }
 
     proptest! {

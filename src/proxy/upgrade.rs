@@ -93,8 +93,7 @@ impl Upgrade {
     ) -> Result<Option<Self>, Failure> {
         let asked = if app.method == Method::CONNECT {
             Asked::Http2
-        } else if app.version == Version::HTTP_11 && app.fields.contains(Name::UPGRADE) && !has_content
-        {
+        } else if app.version == Version::HTTP_11 && app.fields.contains(Name::UPGRADE) && !has_content {
             match protocols(&app.fields) {
                 Some(protocols) => Asked::Http1(protocols),
                 None => return Ok(None),
@@ -123,10 +122,17 @@ impl Upgrade {
         !same && field.is(Name::SEC_WEBSOCKET_KEY)
     }
 
-    /// The fields in which the upstream is asked besides those of the application's, anew for each sending.
-    pub(super) fn added(&self, app: &RequestHead, show: &mut dyn FnMut(&HeaderName, &HeaderValue)) {
+    /// Whether this field is said here, whatever is configured.
+    pub(super) fn decides(&self, name: Name) -> bool {
+        let nonce_is_ours = matches!((&self.asked, &self.onward), (Asked::Http2, Onward::Http1 { .. }));
+        name == Name::SEC_WEBSOCKET_KEY && nonce_is_ours
+    }
+
+    /// The fields in which the upstream is asked besides those that go on, anew for each sending. `has_version`: those tell the
+    /// WebSocket version.
+    pub(super) fn added(&self, has_version: bool, show: &mut dyn FnMut(&HeaderName, &HeaderValue)) {
         let other_hop = !matches!(self.asked, Asked::Http1(_)) || !self.is_on_http1();
-        if other_hop && !app.fields.contains(Name::SEC_WEBSOCKET_VERSION) {
+        if other_hop && !has_version {
             show(&header::SEC_WEBSOCKET_VERSION, &WEBSOCKET_VERSION);
         }
         let Onward::Http1 { key } = &self.onward else { return };
@@ -182,7 +188,8 @@ impl Upgrade {
             Onward::Http1 { key } => self.check(&head.fields, key.take())?,
             Onward::Http2 { .. } => WEBSOCKET.to_owned(),
         };
-        let stream = content.upgraded().ok_or_else(|| wrong("it switched protocols and kept the connection"))?;
+        let stream =
+            content.upgraded().ok_or_else(|| wrong("it switched protocols and kept the connection"))?;
         fields::of_answer(&mut head.fields);
         head.fields.remove(Name::CONTENT_LENGTH);
         match &self.asked {
@@ -278,12 +285,12 @@ fn passes(protocol: &str) -> bool {
 }
 
 fn members(fields: &Fields, name: Name) -> impl Iterator<Item = &str> {
-    let values = fields.get_all(name).filter_map(|value| std::str::from_utf8(value).ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).filter(|member| !member.is_empty())
+    fields.members(name).filter_map(|member| std::str::from_utf8(member).ok())
 }
 
 fn names(protocols: &[u8], one: &str) -> bool {
-    wire::fields::members(std::iter::once(protocols)).any(|protocol| protocol.eq_ignore_ascii_case(one.as_bytes()))
+    wire::fields::members(std::iter::once(protocols))
+        .any(|protocol| protocol.eq_ignore_ascii_case(one.as_bytes()))
 }
 
 /// The application's nonce: 16 octets in base64 (RFC 6455 section 4.2.1).

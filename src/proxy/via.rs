@@ -78,6 +78,8 @@ impl Default for Via {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, header};
+
     use super::*;
 
     #[test]
@@ -88,7 +90,7 @@ mod tests {
             for value in values {
                 fields.append(header::VIA, HeaderValue::from_static(value));
             }
-            via.is_in(&fields)
+            via.is_in(&Fields::from(&fields))
         };
         assert_eq!(via.of(Version::HTTP_10), "1.0 bearward-abcdef");
         assert_eq!(via.of(Version::HTTP_2), "2.0 bearward-abcdef");

@@ -439,7 +439,9 @@ fn for_http2<B>(outgoing: &dyn Outgoing, content: B, https: bool) -> Result<http
             continue;
         }
         // Both were checked; `http` knows the same octets.
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+            // RFC 7541 section 7.1.3: a credential is never indexed.
+            value.set_sensitive(field.known == Some(Name::AUTHORIZATION));
             fields.append(name, value);
         }
     }

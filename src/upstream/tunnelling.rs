@@ -41,11 +41,7 @@ where
         }
         let line = self.shared().await?;
         // Asked before the stream is opened: who does not know `:protocol` would take it for a CONNECT of the other kind.
-        if self.extended_connect().is_enabled().await {
-            Ok(line)
-        } else {
-            Err(SendError::NoExtendedConnect)
-        }
+        if self.extended_connect().is_enabled().await { Ok(line) } else { Err(SendError::NoExtendedConnect) }
     }
 }
 

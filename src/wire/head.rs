@@ -221,7 +221,8 @@ fn has_underscore(fields: &Fields) -> Result<bool, HeadError> {
     let mut found = false;
     for name in fields.iter().map(|field| field.name).filter(|name| name.contains(&b'_')) {
         found = true;
-        let hyphened: Vec<u8> = name.iter().map(|octet| if *octet == b'_' { b'-' } else { octet.to_ascii_lowercase() }).collect();
+        let hyphened: Vec<u8> =
+            name.iter().map(|octet| if *octet == b'_' { b'-' } else { octet.to_ascii_lowercase() }).collect();
         if OURS.iter().any(|ours| ours.as_bytes() == hyphened) {
             return Err(HeadError::Malformed(
                 "a field's name has an underscore where one that frames the message has a hyphen",
@@ -276,10 +277,12 @@ pub(super) fn write_fields(
         Some(Name::CONNECTION | Name::TRANSFER_ENCODING) => Onward::Stays,
         Some(Name::CONTENT_LENGTH) => match framing {
             // The first of several that say the same.
-            Framing::Length(length) if !std::mem::replace(&mut framed, true) => match length_in_one_way(field.value) {
-                Some(told) if told == length => Onward::Goes,
-                _ => Onward::Says(length),
-            },
+            Framing::Length(length) if !std::mem::replace(&mut framed, true) => {
+                match length_in_one_way(field.value) {
+                    Some(told) if told == length => Onward::Goes,
+                    _ => Onward::Says(length),
+                }
+            }
             _ => Onward::Stays,
         },
         _ => onward(field),

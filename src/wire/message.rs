@@ -116,7 +116,8 @@ impl<C> From<Request<C>> for http::Request<C> {
     fn from(Request { head, content }: Request<C>) -> Self {
         let mut request = Self::new(content);
         *request.headers_mut() = head.fields.to_map();
-        (*request.method_mut(), *request.uri_mut(), *request.version_mut()) = (head.method, head.target, head.version);
+        (*request.method_mut(), *request.uri_mut(), *request.version_mut()) =
+            (head.method, head.target, head.version);
         if let Some(protocol) = head.protocol {
             request.extensions_mut().insert(protocol);
         }
@@ -139,5 +140,28 @@ impl<C> From<Answer<C>> for http::Response<C> {
         (*response.status_mut(), *response.version_mut()) = (head.status, head.version);
         *response.headers_mut() = head.fields.to_map();
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_the_library_is_one_of_ours_and_back() {
+        let mut request =
+            http::Request::connect("http://a/b?c").header("x-a", "1").header("x-a", "2").body(7).unwrap();
+        *request.version_mut() = Version::HTTP_2;
+        request.extensions_mut().insert(Protocol::from_static("websocket"));
+        let again = http::Request::from(Request::from(request.clone()).map(|content| content + 1));
+        assert_eq!((again.method(), again.uri()), (request.method(), request.uri()));
+        assert_eq!((again.version(), again.headers()), (request.version(), request.headers()));
+        assert_eq!(again.extensions().get::<Protocol>().map(Protocol::as_str), Some("websocket"));
+        assert_eq!(again.into_body(), 8);
+        let mut answer = http::Response::builder().status(404).header("x-a", "1").body(7).unwrap();
+        *answer.version_mut() = Version::HTTP_2;
+        let again = http::Response::from(Answer::from(answer.clone()).map(|content| content + 1));
+        assert_eq!((again.status(), again.version()), (answer.status(), answer.version()));
+        assert_eq!((again.headers(), *again.body()), (answer.headers(), 8));
     }
 }

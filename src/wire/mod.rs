@@ -13,6 +13,8 @@ pub mod head;
 pub mod message;
 mod names;
 mod scan;
+#[cfg(any(test, fuzzing))]
+mod plain;
 pub mod splice;
 pub mod stream;
 pub mod target;

@@ -8,12 +8,14 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 const SPACES: u64 = LOW * b' ' as u64;
 
 /// Where `octet` stands in `octets` from `from` on, first.
+#[inline]
 pub(super) fn find(octets: &[u8], from: usize, octet: u8) -> Option<usize> {
     let all = LOW * u64::from(octet);
     first(octets, from, |eight| is_zero(eight ^ all), |one| one == octet)
 }
 
 /// Where the text that begins at `from` ends: the first control character but a tab (RFC 9110 section 5.5), or the end.
+#[inline]
 pub(super) fn text_end(octets: &[u8], from: usize) -> usize {
     const DELETES: u64 = LOW * 0x7f;
     let mut at = from;
@@ -38,6 +40,7 @@ fn is_zero(eight: u64) -> u64 {
 }
 
 /// The first octet from `from` on of which this is true: `eight` sets the high bits of such octets, exactly up to the first.
+#[inline]
 fn first(octets: &[u8], from: usize, eight: impl Fn(u64) -> u64, one: impl Fn(u8) -> bool) -> Option<usize> {
     let mut at = from;
     let (words, rest) = octets.get(from..)?.as_chunks::<8>();

@@ -73,7 +73,9 @@ impl Forward {
         not_ourselves(&origin, caller)?;
         match self.origins.find(&origin, request.head.target.path())? {
             Found::Upstream(place) => {
-                self.pages.admit_page_to(&origin, &request.head.fields, &place.pages).map_err(Failure::from)?;
+                self.pages
+                    .admit_page_to(&origin, &request.head.fields, &place.pages)
+                    .map_err(Failure::from)?;
                 Ok(Way::On(Entry::Forward(place.route.clone())))
             }
             Found::Other(route) => Ok(Way::On(Entry::Forward(route))),

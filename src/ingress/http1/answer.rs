@@ -140,8 +140,7 @@ fn framing<B: Body>(asked: &Asked, head: &AnswerHead, content: &B) -> Framing {
         };
     }
     // RFC 9110 section 8.6: with HEAD and 304 it counts a content that is not sent.
-    let told =
-        head.fields.get(Name::CONTENT_LENGTH).and_then(head::content_length);
+    let told = head.fields.get(Name::CONTENT_LENGTH).and_then(head::content_length);
     match (told, exact) {
         _ if head.status == StatusCode::NO_CONTENT => Framing::Nothing,
         (Some(length), _) => Framing::Length(length),

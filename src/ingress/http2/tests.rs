@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::client::conn::http2 as client;
 use hyper_util::rt::TokioIo;
@@ -29,7 +29,7 @@ const BOUNDS: Bounds = Bounds {
 /// A connection that is served so.
 fn served<F>(bounds: Bounds, service: impl Fn(Request<Incoming>) -> F + 'static) -> (DuplexStream, Drain)
 where
-    F: Future<Output = Response<ResponseBody>> + 'static,
+    F: Future<Output = Answer<ResponseBody>> + 'static,
 {
     let (ours, theirs) = tokio::io::duplex(256 << 10);
     let drain = Drain::new();
@@ -45,8 +45,8 @@ async fn spoken(stream: DuplexStream) -> client::SendRequest<Empty<Bytes>> {
     sender
 }
 
-fn connect(protocol: Option<&'static str>, uri: &'static str) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
+fn connect(protocol: Option<&'static str>, uri: &'static str) -> http::Request<Empty<Bytes>> {
+    let mut request = http::Request::new(Empty::new());
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = Uri::from_static(uri);
     if let Some(protocol) = protocol {
@@ -77,15 +77,15 @@ async fn r110_a_tunnel_takes_its_stream_over_and_other_streams_go_on() {
             let seen = Rc::new(RefCell::new(Vec::new()));
             let kept = seen.clone();
             let (stream, drain) = served(BOUNDS, move |request: Request<Incoming>| {
-                let protocol =
-                    request.extensions().get::<hyper::ext::Protocol>().map(|one| one.as_str().to_owned());
-                kept.borrow_mut().push((request.method().clone(), protocol, request.uri().to_string()));
-                let body = if *request.method() == Method::CONNECT {
+                let head = request.head;
+                let protocol = head.protocol.map(|one| one.as_str().to_owned());
+                kept.borrow_mut().push((head.method.clone(), protocol, head.target.to_string()));
+                let body = if head.method == Method::CONNECT {
                     echo_twice()
                 } else {
                     ResponseBody::whole("ok".into())
                 };
-                async { Response::new(body) }
+                async { Answer::new(body) }
             });
             let mut sender = spoken(stream).await;
             sender.ready().await.unwrap();
@@ -99,7 +99,7 @@ async fn r110_a_tunnel_takes_its_stream_over_and_other_streams_go_on() {
                 let mut heard = [0; 6];
                 tunnel.read_exact(&mut heard).await.unwrap();
                 assert_eq!(&heard, b"oneone");
-                let get = Request::get("http://localhost/").body(Empty::new()).unwrap();
+                let get = http::Request::get("http://localhost/").body(Empty::new()).unwrap();
                 let answer = sender.send_request(get).await.unwrap();
                 assert_eq!(answer.collect().await.unwrap().to_bytes(), "ok");
                 // A drain waits for whoever still speaks.
@@ -128,7 +128,7 @@ async fn r110_extended_connect_is_refused_where_it_is_not_offered() {
         .run_until(async {
             let bounds = Bounds { http2: Limits::DEFAULT, ..BOUNDS };
             let (mut stream, _drain) =
-                served(bounds, |_| async { Response::new(ResponseBody::whole("ok".into())) });
+                served(bounds, |_| async { Answer::new(ResponseBody::whole("ok".into())) });
             // Without asking whether it is offered: literals, never indexed.
             let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
             let mut block = Vec::new();
@@ -162,16 +162,17 @@ async fn r111_a_connection_may_idle_between_requests_but_not_for_ever() {
         .run_until(async {
             let (stream, _drain) = served(BOUNDS, |request: Request<Incoming>| async move {
                 // Answered at once; what is uploaded is read on.
-                tokio::task::spawn_local(request.into_body().collect());
-                Response::new(ResponseBody::whole("early".into()))
+                tokio::task::spawn_local(request.content.collect());
+                Answer::new(ResponseBody::whole("early".into()))
             });
             let (mut sender, connection) = client::Builder::new(LocalExecutor)
                 .handshake::<_, http_body_util::combinators::BoxBody<Bytes, Infallible>>(TokioIo::new(stream))
                 .await
                 .unwrap();
             let ended = tokio::task::spawn_local(connection);
-            let get =
-                || Request::post("http://localhost/").body(Full::new(Bytes::from("x")).boxed()).unwrap();
+            let get = || {
+                http::Request::post("http://localhost/").body(Full::new(Bytes::from("x")).boxed()).unwrap()
+            };
             let begun = Instant::now();
             for _ in 0..3 {
                 let answer = sender.send_request(get()).await.unwrap();

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use http::{HeaderValue, header};
+
 use super::support::*;
 use crate::{
     clock::Clock,
@@ -41,6 +43,15 @@ fn r052_r065_options_goes_as_far_as_it_may_and_the_last_hop_answers() {
         let get = "GET / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\nConnection: close\r\n\r\n";
         assert_eq!(status_of(&proxy.ask(get).await), 200);
         assert!(seen.head(before).contains("Max-Forwards: 0\r\n"), "of other methods it says nothing to us");
+        let mut configured = settings();
+        configured.headers = vec![(header::MAX_FORWARDS, HeaderValue::from_static("7"))];
+        let proxy = Proxy::at(Entry::One(route_to(origin.port, configured, None))).await;
+        for (sent, left) in [("", "7"), ("Max-Forwards: 2\r\n", "1")] {
+            assert_eq!(status_of(&proxy.ask(options(sent)).await), 200);
+            let head = seen.head(seen.count() - 1).to_lowercase();
+            assert_eq!(head.matches("max-forwards").count(), 1, "{head}");
+            assert!(head.contains(&format!("max-forwards: {left}\r\n")), "{head}");
+        }
     });
 }
 

@@ -2,9 +2,9 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 
-use super::support::*;
+use super::{support::*, tokens::*};
 use crate::proxy::{Entry, Settings};
 
 async fn seen_of(request: impl AsRef<[u8]>, change: impl FnOnce(&mut Settings)) -> (String, Vec<u8>, String) {
@@ -49,7 +49,7 @@ fn r061_r062_r073_fields_pass_in_order_and_hop_by_hop_ones_do_not() {
             assert!(!lower.contains(gone), "{gone} passed: {head}");
         }
         assert!(lower.contains("\r\nvia: 1.1 bearward-"), "r064: {head}");
-        let order = ["X-One: 1\r\n", "X-One: 3\r\n", "x-TWO: 2\r\n", "Accept-Encoding: gzip, br\r\n"];
+        let order = ["X-One: 1\r\n", "x-TWO: 2\r\n", "Accept-Encoding: gzip, br\r\n", "X-One: 3\r\n"];
         let at: Vec<_> =
             order.iter().map(|line| head.find(line).unwrap_or_else(|| panic!("{line}: {head}"))).collect();
         assert!(at.is_sorted(), "{head}");
@@ -67,6 +67,51 @@ fn r014_the_applications_credential_goes_on_only_where_that_is_configured() {
         let twice = request.replace("Connection", "Authorization: Bearer stolen\r\nConnection");
         let (head, _, _) = seen_of(twice, |settings| settings.keep_authorization = true).await;
         assert_eq!(head.to_lowercase().matches("authorization").count(), 1, "{head}");
+    });
+}
+
+#[test]
+fn r014_there_is_one_credential_whatever_is_configured_and_whatever_connection_names() {
+    run(async {
+        let configured = |settings: &mut Settings| {
+            settings.headers = vec![(header::AUTHORIZATION, HeaderValue::from_static("Basic configured"))];
+        };
+        let ask = |fields: &str| {
+            format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}Connection: close, authorization\r\n\r\n")
+        };
+        let own = ask("authorization: Basic own\r\nX-After: 1\r\n");
+        for (request, keeps, expected) in [
+            (&ask(""), false, "Basic configured"),
+            (&ask(""), true, "Basic configured"),
+            (&own, false, "Basic configured"),
+            (&own, true, "Basic own"),
+        ] {
+            let change = |settings: &mut Settings| {
+                configured(settings);
+                settings.keep_authorization = keeps;
+            };
+            let (head, _, _) = seen_of(request, change).await;
+            let head = head.to_lowercase();
+            assert_eq!(head.matches("authorization:").count(), 1, "{head}");
+            assert!(head.contains(&format!("\r\nauthorization: {}\r\n", expected.to_lowercase())), "{head}");
+        }
+        let (origin, seen) = Origin::answering(|_, _| ok()).await;
+        let proxy = Bench::new().proxy(&origin, configured).await;
+        proxy.ask(&own).await;
+        let head = seen.head(0).to_lowercase();
+        assert!(
+            head.matches("authorization:").count() == 1 && head.contains("authorization: bearer t1\r\n"),
+            "{head}"
+        );
+    });
+}
+
+#[test]
+fn r014_r073_a_credential_of_its_own_goes_on_as_it_came() {
+    run(async {
+        let request = "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nAUTHORIZATION: Basic own\r\nB: 2\r\nConnection: close\r\n\r\n";
+        let (head, _, _) = seen_of(request, |settings| settings.keep_authorization = true).await;
+        assert!(head.contains("\r\nA: 1\r\nAUTHORIZATION: Basic own\r\nB: 2\r\n"), "{head}");
     });
 }
 

@@ -332,14 +332,14 @@ async fn over_http2(socket: TcpStream, entry: Entry, worker: Rc<Worker>) {
         let (entry, worker) = (entry.clone(), Rc::clone(&worker));
         async move {
             let connection = hyper::upgrade::on(&mut request);
-            let mut answer = exchange(&entry, &worker, request.map(Incoming::from)).await;
-            if let Some(takeover) = answer.body_mut().take_over() {
+            let mut answer = exchange(&entry, &worker, request.map(Incoming::from).into()).await;
+            if let Some(takeover) = answer.content.take_over() {
                 spawn_local(async move {
                     let stream = TokioIo::new(connection.await.unwrap());
                     takeover(Stream::Upgraded(Box::new(stream))).await;
                 });
             }
-            Ok::<_, Infallible>(answer)
+            Ok::<http::Response<_>, Infallible>(answer.into())
         }
     });
     let mut http = hyper::server::conn::http2::Builder::new(Here);

@@ -7,7 +7,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::upstream::{Origin, Protocol, tls};
+use crate::{
+    upstream::{Origin, Protocol, tls},
+    wire::Request,
+};
 
 async fn listening() -> (TcpListener, Client<Full<Bytes>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -24,11 +27,12 @@ async fn listening() -> (TcpListener, Client<Full<Bytes>>) {
 }
 
 fn post() -> Request<Full<Bytes>> {
-    Request::post("/").header("host", "h").body(Full::from("abc")).unwrap()
+    http::Request::post("/").header("host", "h").body(Full::from("abc")).unwrap().into()
 }
 
-async fn send(client: &Client<Full<Bytes>>) -> Result<Response<AnswerBody<Full<Bytes>>>, SendError> {
-    client.send(post(), &mut |_| ()).await
+async fn send(client: &Client<Full<Bytes>>) -> Result<Answer<AnswerBody<Full<Bytes>>>, SendError> {
+    let Request { head, content } = post();
+    client.send(&*head, content, &|_| ()).await
 }
 
 async fn answer_one(listener: &TcpListener) -> TcpStream {
@@ -53,7 +57,7 @@ fn r093_r118_a_post_of_which_nothing_was_written_goes_out_on_a_fresh_connection(
         let (listener, client) = listening().await;
         for last_words in ["", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"] {
             let (response, mut socket) = tokio::join!(send(&client), answer_one(&listener));
-            assert_eq!(response.unwrap().collect().await.unwrap().to_bytes(), "ok");
+            assert_eq!(response.unwrap().content.collect().await.unwrap().to_bytes(), "ok");
             assert_eq!(socket.try_write(last_words.as_bytes()).unwrap_or(0), last_words.len());
             socket.flush().await.unwrap();
             drop(socket);
@@ -61,9 +65,28 @@ fn r093_r118_a_post_of_which_nothing_was_written_goes_out_on_a_fresh_connection(
             tokio::task::yield_now().await;
             let (response, _socket) = tokio::join!(send(&client), answer_one(&listener));
             let mut response = response.unwrap();
-            assert_eq!(response.status(), StatusCode::OK, "r090: last words are nobody's answer");
-            while response.frame().await.is_some() {}
+            assert_eq!(response.head.status, StatusCode::OK, "r090: last words are nobody's answer");
+            while response.content.frame().await.is_some() {}
             client.pool.take(false);
         }
     });
+}
+
+#[test]
+fn r066_on_http_2_host_is_the_authority_and_a_credential_is_never_indexed() {
+    let request = http::Request::post("/a?b")
+        .header("host", "h:8080")
+        .header("connection", "te")
+        .header("transfer-encoding", "chunked")
+        .header("X-One", "1")
+        .header("authorization", "Basic eDp5")
+        .header("x-one", "2");
+    let Request { head, .. } = Request::from(request.body(()).unwrap());
+    let made = for_http2(&head, (), true).unwrap();
+    assert_eq!((made.method(), made.version()), (&Method::POST, Version::HTTP_2));
+    assert_eq!(made.uri().to_string(), "https://h:8080/a?b");
+    let fields: Vec<_> =
+        made.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(fields, [("x-one", &b"1"[..]), ("x-one", b"2"), ("authorization", b"Basic eDp5")]);
+    assert!(made.headers()["authorization"].is_sensitive() && !made.headers()["x-one"].is_sensitive());
 }

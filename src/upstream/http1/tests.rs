@@ -7,7 +7,7 @@ use std::{convert::Infallible, io};
 
 use bytes::Bytes;
 use futures_util::stream::poll_fn as stream_of;
-use http::{HeaderMap, HeaderValue, Request, response};
+use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body, Frame};
 use http_body_util::{Full, StreamBody};
 use tokio::{
@@ -19,7 +19,7 @@ use super::{exchange::Left, *};
 use crate::{
     demo::simulator::strict::{Tally, Watched},
     upstream::client::SendError,
-    wire::{BodyError, Stream},
+    wire::{AnswerHead, BodyError, Request, Stream},
 };
 
 type Piece = Result<Frame<Bytes>, io::Error>;
@@ -41,36 +41,37 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (ours, theirs) = tokio::io::duplex(64 << 10);
-    let (parts, content) = request.into_parts();
+    let Request { head, content } = request;
     let mut connection = Connection::new(Stream::Memory(ours));
     let memory = connection.memory();
     let theirs = Watched::new(theirs, Tally::default());
-    (Exchange::new(connection, Sending::new(&parts, content, memory)), theirs)
+    (Exchange::new(connection, Sending::new(&*head, content, memory)), theirs)
 }
 
-async fn answer<B>(exchange: Box<Exchange<B>>) -> Result<(response::Parts, Box<Exchange<B>>), Unanswered<B>>
+async fn answer<B>(mut exchange: Box<Exchange<B>>) -> Result<(Box<AnswerHead>, Box<Exchange<B>>), Unanswered>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    exchange.answer(&mut |_| ()).await
+    let head = poll_fn(|cx| exchange.poll_answer(&|_| (), cx)).await?;
+    Ok((head, exchange))
 }
 
 fn get() -> Request<Full<Bytes>> {
-    Request::get("/").header("host", "h").body(Full::default()).unwrap()
+    http::Request::get("/").header("host", "h").body(Full::default()).unwrap().into()
 }
 
 fn post<B>(content: B) -> Request<B> {
-    Request::post("/").header("host", "h").body(content).unwrap()
+    http::Request::post("/").header("host", "h").body(content).unwrap().into()
 }
 
 /// What a GET gets where the upstream says `answer` and then nothing more.
-async fn answered(text: &[u8]) -> Result<(response::Parts, Box<Exchange<Full<Bytes>>>), SendError> {
+async fn answered(text: &[u8]) -> Result<(Box<AnswerHead>, Box<Exchange<Full<Bytes>>>), SendError> {
     let (exchange, mut upstream) = begun(get());
     upstream.write_all(text).await.unwrap();
     upstream.shutdown().await.unwrap();
     answer(exchange).await.map_err(|unanswered| match unanswered {
-        Unanswered::NotSent(_, error) => panic!("{error}"),
+        Unanswered::NotSent(error) => panic!("{error}"),
         Unanswered::Failed(error) => error,
     })
 }
@@ -133,7 +134,7 @@ async fn r060_what_frames_a_content() {
     let empty_post = "POST / HTTP/1.1\r\nHost: h\r\ncontent-length: 0\r\n\r\n";
     let sized = "POST / HTTP/1.1\r\nHost: h\r\ncontent-length: 2\r\n\r\nok";
     let mut get_told = get();
-    get_told.headers_mut().insert("content-length", HeaderValue::from_static("0"));
+    get_told.head.fields.append(&header::CONTENT_LENGTH, &HeaderValue::from_static("0"));
     for (request, wanted) in [
         (get(), none),
         (get_told, told),
@@ -350,7 +351,8 @@ async fn r115_interim_answers_are_shown_and_counted() {
         let answer = format!("{}HTTP/1.1 204 No Content\r\n\r\n", hints.repeat(count));
         upstream.write_all(answer.as_bytes()).await.unwrap();
         let mut seen = 0;
-        let outcome = exchange.answer(&mut |head| seen += usize::from(head.headers["link"] == "</a>")).await;
+        let outcome =
+            exchange.answer(&mut |head| seen += usize::from(head.fields.get("link") == Some(b"</a>"))).await;
         assert_eq!((outcome.is_ok(), seen), (fine, 16));
     }
 }
@@ -360,12 +362,12 @@ async fn r067_after_a_101_that_was_asked_for_the_connection_is_handed_over_with_
     let switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nalready";
     assert!(matches!(answered(switch).await, Err(SendError::NotHttp(_))), "nobody asked");
     let mut request = get();
-    request.headers_mut().insert("upgrade", HeaderValue::from_static("x"));
-    request.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
+    request.head.fields.append(&header::UPGRADE, &HeaderValue::from_static("x"));
+    request.head.fields.append(&header::CONNECTION, &HeaderValue::from_static("upgrade"));
     let (exchange, mut upstream) = begun(request);
     upstream.write_all(switch).await.unwrap();
-    let Ok((parts, exchange)) = answer(exchange).await else { panic!() };
-    assert!(parts.status == 101 && exchange.has_switched() && exchange.is_over());
+    let Ok((head, exchange)) = answer(exchange).await else { panic!() };
+    assert!(head.status == 101 && exchange.has_switched() && exchange.is_over());
     let mut stream = exchange.into_switched().unwrap();
     upstream.write_all(b" and later").await.unwrap();
     upstream.shutdown().await.unwrap();
@@ -384,8 +386,8 @@ async fn r086_a_head_that_drips_is_read_and_rubbish_is_told_before_its_end() {
         }
     };
     let (outcome, ()) = tokio::join!(answer(exchange), dripping);
-    let Ok((parts, mut exchange)) = outcome else { panic!() };
-    assert_eq!(parts.headers["a"], "b");
+    let Ok((head, mut exchange)) = outcome else { panic!() };
+    assert_eq!(head.fields.get("a"), Some(&b"b"[..]));
     assert_eq!(read(&mut exchange).await.0, b"ok");
 
     let (exchange, mut upstream) = begun(get());
@@ -409,8 +411,8 @@ async fn r093_how_long_an_upstream_says_that_a_connection_may_idle_is_kept_to() 
 async fn r124_long_content_is_read_in_long_steps_and_leaves_no_long_buffer() {
     const LENGTH: usize = 8 << 20;
     let (ours, mut upstream) = tokio::io::duplex(1 << 20);
-    let (parts, content) = get().into_parts();
-    let sending = Sending::new(&parts, content, Vec::new());
+    let Request { head, content } = get();
+    let sending = Sending::new(&head, content, Vec::new());
     let exchange = Exchange::new(Connection::new(Stream::Memory(ours)), sending);
     let writing = async {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");

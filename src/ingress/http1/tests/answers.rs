@@ -6,9 +6,9 @@ use super::*;
 fn r072_head_204_and_304_have_no_content_and_the_next_answer_is_found() {
     local(async {
         let mut stream = serving(|request: Request<Incoming>| async move {
-            let mut answer = Response::new(Any::whole("content"));
-            if let Ok(status) = request.uri().path()[1..].parse() {
-                *answer.status_mut() = status;
+            let mut answer = Answer::new(Any::whole("content"));
+            if let Ok(status) = request.head.target.path()[1..].parse() {
+                answer.head.status = status;
             }
             answer
         });
@@ -32,7 +32,7 @@ fn r076_r089_content_of_unknown_length_goes_in_chunks_and_to_1_0_until_the_end()
         let answer = |_| async {
             let mut trailers = HeaderMap::new();
             trailers.insert("x-sum", "1".parse().unwrap());
-            Response::new(Any::pieces(vec![
+            Answer::new(Any::pieces(vec![
                 data("abc"),
                 data(""),
                 data("defghijklmnop"),
@@ -69,9 +69,9 @@ fn large_content_arrives_whole_however_it_is_framed() {
                 async move {
                     let whole = Full::new(sent).map_err(|never: Infallible| match never {});
                     if known {
-                        Response::new(Any::new(whole))
+                        Answer::new(Any::new(whole))
                     } else {
-                        Response::new(Any::new(StreamBody::new(
+                        Answer::new(Any::new(StreamBody::new(
                             whole.into_data_stream().map(|data| data.map(Frame::data)),
                         )))
                     }
@@ -98,9 +98,12 @@ fn r083_a_date_is_added_where_there_is_none_and_kept_where_there_is() {
     local(async {
         for kept in [true, false] {
             let mut stream = serving(move |_| async move {
-                let mut answer = Response::new(Any::whole(""));
+                let mut answer = Answer::new(Any::whole(""));
                 if kept {
-                    answer.headers_mut().insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+                    answer.head.fields.insert(
+                        &http::HeaderName::from_static("date"),
+                        &"Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap(),
+                    );
                 }
                 answer
             });
@@ -117,10 +120,10 @@ fn r088_a_cut_content_looks_cut() {
     local(async {
         let failing = |length: Option<u64>| {
             move |_: Request<Incoming>| async move {
-                let mut answer = Response::new(Any::pieces(vec![data("abc"), Err(BodyError::Cut)]));
+                let mut answer = Answer::new(Any::pieces(vec![data("abc"), Err(BodyError::Cut)]));
                 if let Some(length) = length {
                     let content = StreamBody::new(stream::iter(vec![data("abc"), Err(BodyError::Cut)]));
-                    answer = Response::new(Any::new(OfLength { content, length }));
+                    answer = Answer::new(Any::new(OfLength { content, length }));
                 }
                 answer
             }
@@ -167,7 +170,7 @@ fn content_that_is_not_as_long_as_it_says_ends_the_connection() {
         for length in [2, 4] {
             let mut stream = serving(move |_| async move {
                 let content = StreamBody::new(stream::iter(vec![data("abc")]));
-                Response::new(Any::new(OfLength { content, length }))
+                Answer::new(Any::new(OfLength { content, length }))
             });
             stream.write_all(GET.repeat(2).as_bytes()).await.unwrap();
             let answers = rest(&mut stream).await;
@@ -181,19 +184,18 @@ fn content_that_is_not_as_long_as_it_says_ends_the_connection() {
 #[test]
 fn r071_interim_answers_go_to_1_1_before_the_final_one_and_never_to_1_0() {
     local(async {
-        let mut early = response::Parts::clone(&Response::new(()).into_parts().0);
-        early.status = StatusCode::from_u16(103).unwrap();
-        early.headers.insert("link", "</a>; rel=preload".parse().unwrap());
+        let mut early = AnswerHead::new(StatusCode::from_u16(103).unwrap());
+        early.fields.append(&http::header::LINK, &http::HeaderValue::from_static("</a>; rel=preload"));
         let service = move |request: Request<Incoming>| {
             let early = early.clone();
             async move {
-                let interim = request.body().interim();
+                let interim = request.content.interim();
                 if let Some(interim) = &interim {
                     interim.send(&early);
                     tokio::task::yield_now().await;
                     interim.send(&early);
                 }
-                if request.version() == http::Version::HTTP_10 {
+                if request.head.version == http::Version::HTTP_10 {
                     assert!(interim.is_none());
                 }
                 // Too late: the next request's.
@@ -205,7 +207,7 @@ fn r071_interim_answers_go_to_1_1_before_the_final_one_and_never_to_1_0() {
                         interim.send(&early);
                     });
                 }
-                Response::new(Any::whole("final"))
+                Answer::new(Any::whole("final"))
             }
         };
         let mut stream = serving(service.clone());
@@ -246,10 +248,13 @@ fn r009_r067_a_takeover_gets_all_that_was_sent_behind_the_head() {
                         stream.write_all(&octets).await.unwrap();
                     })
                 });
-                let mut answer = Response::new(Any { takeover: Some(takeover), ..Any::whole("") });
-                *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+                let mut answer = Answer::new(Any { takeover: Some(takeover), ..Any::whole("") });
+                answer.head.status = StatusCode::from_u16(status).unwrap();
                 if status == 101 {
-                    answer.headers_mut().insert("upgrade", "x".parse().unwrap());
+                    answer
+                        .head
+                        .fields
+                        .insert(&http::HeaderName::from_static("upgrade"), &"x".parse().unwrap());
                 }
                 answer
             });
@@ -268,8 +273,8 @@ fn r009_r067_a_takeover_gets_all_that_was_sent_behind_the_head() {
 fn r067_a_101_that_nobody_takes_over_ends_the_connection() {
     local(async {
         let mut stream = serving(|_| async {
-            let mut answer = Response::new(Any::whole(""));
-            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let mut answer = Answer::new(Any::whole(""));
+            answer.head.status = StatusCode::SWITCHING_PROTOCOLS;
             answer
         });
         stream.write_all(GET.as_bytes()).await.unwrap();

@@ -74,7 +74,7 @@ fn r069_r076_no_100_goes_to_who_sends_its_content_at_once_or_speaks_http_1_0() {
 #[test]
 fn r069_a_final_answer_instead_of_a_100_ends_the_connection() {
     local(async {
-        let mut stream = serving(|_| async { Response::new(Any::whole("no")) });
+        let mut stream = serving(|_| async { Answer::new(Any::whole("no")) });
         stream
             .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
             .await
@@ -89,14 +89,14 @@ fn r069_a_final_answer_instead_of_a_100_ends_the_connection() {
 fn r056_a_little_content_that_nobody_read_is_thrown_away_and_much_ends_the_connection() {
     local(async {
         for (length, answered) in [(64 << 10, 2), ((64 << 10) + 1, 1)] {
-            let mut stream = serving(|_| async { Response::new(Any::whole("read not")) });
+            let mut stream = serving(|_| async { Answer::new(Any::whole("read not")) });
             let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
             stream.write_all(&[head.as_bytes(), &vec![b'.'; length], GET.as_bytes()].concat()).await.unwrap();
             stream.shutdown().await.unwrap();
             let answers = rest(&mut stream).await;
             assert_eq!(answers.matches("HTTP/1.1 200").count(), answered, "{length}: {answers}");
         }
-        let mut stream = serving(|_| async { Response::new(Any::whole("read not")) });
+        let mut stream = serving(|_| async { Answer::new(Any::whole("read not")) });
         let chunk = format!("1000\r\n{}\r\n", ".".repeat(0x1000));
         let chunks = format!(
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
@@ -113,7 +113,7 @@ fn r111_content_that_nobody_wants_must_come_in_time() {
     paused(async {
         let (mut ours, theirs) = tokio::io::duplex(1 << 10);
         let done = spawn_local(async move {
-            let service = |_| async { Response::new(Any::whole("read not")) };
+            let service = |_| async { Answer::new(Any::whole("read not")) };
             serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await;
         });
         ours.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n").await.unwrap();
@@ -129,10 +129,10 @@ fn content_that_outlives_its_request_is_nobody_elses() {
         let mut stream = serving(move |request: Request<Incoming>| {
             let keep = keep.clone();
             async move {
-                let mut content = request.into_body();
+                let mut content = request.content;
                 while let Some(Ok(_)) = content.frame().await {}
                 keep.set(Some(content));
-                Response::new(Any::whole("done"))
+                Answer::new(Any::whole("done"))
             }
         });
         stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").await.unwrap();
@@ -154,8 +154,8 @@ async fn answered_at_once(answer: &'static str, kept: Rc<Cell<Option<Incoming>>>
     let mut stream = serving(move |request: Request<Incoming>| {
         let kept = kept.clone();
         async move {
-            kept.set(Some(request.into_body()));
-            Response::new(match answer {
+            kept.set(Some(request.content));
+            Answer::new(match answer {
                 "" => Any::pieces(vec![data("in pieces")]),
                 whole => Any::whole(whole),
             })

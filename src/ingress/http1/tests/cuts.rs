@@ -16,11 +16,11 @@ const SAID: &str = concat!(
 );
 
 /// Says what it was asked, in an answer of unknown length to every second request.
-async fn retold(request: Request<Incoming>) -> Response<Any> {
-    let said = format!("{} {}", request.method(), request.uri());
+async fn retold(request: Request<Incoming>) -> Answer<Any> {
+    let said = format!("{} {}", request.head.method, request.head.target);
     let mut said = said;
     if !said.ends_with("unread") {
-        let mut content = request.into_body();
+        let mut content = request.content;
         while let Some(frame) = content.frame().await {
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => said.push_str(std::str::from_utf8(&data).unwrap()),
@@ -32,8 +32,11 @@ async fn retold(request: Request<Incoming>) -> Response<Any> {
     let in_pieces = said.len() % 2 == 0;
     let said = Bytes::from(said);
     let pieces = said.chunks(5).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
-    let mut answer = Response::new(if in_pieces { Any::pieces(pieces) } else { Any::whole(said) });
-    answer.headers_mut().insert("date", http::HeaderValue::from_static("today"));
+    let mut answer = Answer::new(if in_pieces { Any::pieces(pieces) } else { Any::whole(said) });
+    answer
+        .head
+        .fields
+        .insert(&http::HeaderName::from_static("date"), &http::HeaderValue::from_static("today"));
     answer
 }
 

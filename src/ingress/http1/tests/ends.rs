@@ -13,7 +13,7 @@ fn a_reset_gives_the_exchange_up_and_a_half_close_does_not() {
                 let _dropped = TellsItsEnd(dropped);
                 begun.notify_one();
                 go.notified().await;
-                Response::new(Any::whole("late"))
+                Answer::new(Any::whole("late"))
             }
         };
         let mut stream = tcp(service.clone()).await;
@@ -47,7 +47,7 @@ fn a_stream_of_events_ends_with_a_reset_although_nothing_is_written() {
                     let _guard = guard;
                     std::future::pending().await
                 }));
-                Response::new(Any::new(StreamBody::new(events)))
+                Answer::new(Any::new(StreamBody::new(events)))
             }
         })
         .await;
@@ -133,7 +133,7 @@ fn r078_who_has_said_close_and_sends_on_all_the_same_gets_its_answer() {
             async move {
                 begun.notify_one();
                 go.notified().await;
-                Response::new(Any::whole("last"))
+                Answer::new(Any::whole("last"))
             }
         })
         .await;
@@ -158,7 +158,7 @@ fn r106_r111_an_application_that_does_not_read_its_answer_is_given_up() {
         let start = Instant::now();
         let done = spawn_local(async move {
             let service =
-                |_| async { Response::new(Any::new(StreamBody::new(stream::repeat_with(|| data("....."))))) };
+                |_| async { Answer::new(Any::new(StreamBody::new(stream::repeat_with(|| data("....."))))) };
             serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await;
         });
         ours.write_all(GET.as_bytes()).await.unwrap();
@@ -181,7 +181,7 @@ fn r111_an_answer_that_stands_still_is_given_up_half_a_minute_after_the_applicat
             let done = spawn_local(async move {
                 let service = |_| async {
                     let events = stream::iter([data("event")]).chain(stream::pending());
-                    Response::new(Any::new(StreamBody::new(events)))
+                    Answer::new(Any::new(StreamBody::new(events)))
                 };
                 serve(Stream::Memory(theirs), &LIMITS, service, Drain::new()).await;
             });

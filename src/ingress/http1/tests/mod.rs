@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, StatusCode, response};
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::{
@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::wire::{BodyError, Takeover};
+use crate::wire::{AnswerHead, BodyError, Takeover};
 
 const LIMITS: Limits = Limits {
     head_size: 8 << 10,
@@ -92,7 +92,7 @@ fn data(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
 }
 
 /// A connection that is answered by `service`.
-fn serving<F: Future<Output = Response<Any>> + 'static>(
+fn serving<F: Future<Output = Answer<Any>> + 'static>(
     service: impl Fn(Request<Incoming>) -> F + 'static,
 ) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(256 << 10);
@@ -100,13 +100,13 @@ fn serving<F: Future<Output = Response<Any>> + 'static>(
     ours
 }
 
-async fn tcp<F: Future<Output = Response<Any>> + 'static>(
+async fn tcp<F: Future<Output = Answer<Any>> + 'static>(
     service: impl Fn(Request<Incoming>) -> F + 'static,
 ) -> TcpStream {
     tcp_within(LIMITS, service).await
 }
 
-async fn tcp_within<F: Future<Output = Response<Any>> + 'static>(
+async fn tcp_within<F: Future<Output = Answer<Any>> + 'static>(
     limits: Limits,
     service: impl Fn(Request<Incoming>) -> F + 'static,
 ) -> TcpStream {
@@ -118,19 +118,22 @@ async fn tcp_within<F: Future<Output = Response<Any>> + 'static>(
 }
 
 /// Says the target and the content of each request.
-async fn echo(request: Request<Incoming>) -> Response<Any> {
-    let target = request.uri().to_string();
-    let content = match request.into_body().collect().await {
+async fn echo(request: Request<Incoming>) -> Answer<Any> {
+    let target = request.head.target.to_string();
+    let content = match request.content.collect().await {
         Ok(content) => content.to_bytes(),
         Err(error) => {
-            let mut refused = Response::new(Any::whole("broken"));
-            *refused.status_mut() = StatusCode::BAD_REQUEST;
-            refused.headers_mut().insert("x-error", error.to_string().parse().unwrap());
+            let mut refused = Answer::new(Any::whole("broken"));
+            refused.head.status = StatusCode::BAD_REQUEST;
+            refused
+                .head
+                .fields
+                .insert(&http::HeaderName::from_static("x-error"), &error.to_string().parse().unwrap());
             return refused;
         }
     };
     let text = format!("<{target} {}>", String::from_utf8_lossy(&content));
-    Response::new(Any::whole(text))
+    Answer::new(Any::whole(text))
 }
 
 fn local<T>(test: impl Future<Output = T>) -> T {

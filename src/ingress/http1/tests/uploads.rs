@@ -10,16 +10,16 @@ type End = Result<Bytes, BodyError>;
 /// Answers at once with `answer`; the content is read meanwhile, and how it ended is told.
 fn reading_on(
     answer: impl Into<Bytes>,
-) -> (impl Fn(Request<Incoming>) -> std::future::Ready<Response<Any>>, oneshot::Receiver<End>) {
+) -> (impl Fn(Request<Incoming>) -> std::future::Ready<Answer<Any>>, oneshot::Receiver<End>) {
     let (answer, (tell, told)) = (answer.into(), oneshot::channel());
     let tell = Cell::new(Some(tell));
     let service = move |request: Request<Incoming>| {
         let tell = tell.take();
         spawn_local(async move {
-            let content = request.into_body().collect().await.map(|content| content.to_bytes());
+            let content = request.content.collect().await.map(|content| content.to_bytes());
             tell.map(|tell| tell.send(content))
         });
-        std::future::ready(Response::new(Any::whole(answer.clone())))
+        std::future::ready(Answer::new(Any::whole(answer.clone())))
     };
     (service, told)
 }
@@ -55,9 +55,9 @@ fn r057_r111_who_reads_the_content_of_a_connection_that_is_given_up_learns_of_it
 fn r009_r055_what_comes_behind_a_refused_connect_is_no_request() {
     local(async {
         let service = |request: Request<Incoming>| async move {
-            let mut answer = Response::new(Any::whole("no"));
-            if request.method() == Method::CONNECT {
-                *answer.status_mut() = StatusCode::FORBIDDEN;
+            let mut answer = Answer::new(Any::whole("no"));
+            if request.head.method == Method::CONNECT {
+                answer.head.status = StatusCode::FORBIDDEN;
             }
             answer
         };

@@ -19,10 +19,10 @@ async fn seen(said: &[u8], cuts: &[usize], room: usize) -> String {
     let (ours, mut upstream) = tokio::io::duplex(room);
     let (give, content) = content();
     give.send(data("abc")).unwrap();
-    let (parts, content) = post(content).into_parts();
+    let Request { head, content } = post(content);
     drop(give);
-    let exchange =
-        Exchange::new(Connection::new(Stream::Memory(ours)), Sending::new(&parts, content, Vec::new()));
+    let mut exchange =
+        Exchange::new(Connection::new(Stream::Memory(ours)), Sending::new(&*head, content, Vec::new()));
     let writes = async {
         let mut request = Vec::new();
         while !request.ends_with(b"0\r\n\r\n") {
@@ -39,9 +39,11 @@ async fn seen(said: &[u8], cuts: &[usize], room: usize) -> String {
         upstream.shutdown().await.unwrap();
     };
     let reads = async {
-        let mut interim = Vec::new();
-        let answer = exchange.answer(&mut |head| interim.push(format!("{head:?}"))).await;
-        let Ok((head, mut exchange)) = answer else { panic!("no answer") };
+        let interim = RefCell::new(Vec::new());
+        let shown = |head| interim.borrow_mut().push(format!("{head:?}"));
+        let answer = poll_fn(|cx| exchange.poll_answer(&shown, cx)).await;
+        let Ok(head) = answer else { panic!("no answer") };
+        let interim = interim.take();
         let (content, trailers, error) = read(&mut exchange).await;
         let content = String::from_utf8(content).unwrap();
         format!("{interim:?} {head:?} {content} {trailers:?} {error:?} {}", is_free(exchange.leave()))
