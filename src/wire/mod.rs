@@ -10,11 +10,13 @@ pub mod content;
 pub mod executor;
 pub mod fields;
 pub mod head;
+pub mod pipe;
 pub mod splice;
 pub mod stream;
 pub mod target;
 
 pub use content::{BodyError, Content, Incoming, Interim, SendsInterim, Source, Takeover};
 pub use executor::LocalExecutor;
+pub use pipe::Pipe;
 pub use splice::{End, Spliced, splice};
 pub use stream::{Ending, Stream};

@@ -215,6 +215,11 @@ impl Line {
         self.stream.as_ref()?.end()
     }
 
+    /// Whether the system can move content here that nobody reads.
+    pub(super) fn takes_pipes(&self) -> bool {
+        matches!(self.stream, Some(Stream::Tcp(_)))
+    }
+
     pub(super) fn stream(&mut self) -> Option<&mut Stream> {
         self.stream.as_mut()
     }

@@ -15,7 +15,7 @@ use super::connection::{Connection, SMALL_READ};
 use crate::{
     upstream::client::SendError,
     wire::{
-        BodyError,
+        BodyError, Pipe, Stream,
         chunked::{self, Step},
         head::{self, AnswerHead, Framing, HeadError},
     },
@@ -138,6 +138,32 @@ impl Reading {
                 Ok(0) if matches!(self.rest, Rest::Close) => self.rest = Rest::Nothing,
                 Ok(0) | Err(_) => return Poll::Ready(Some(Err(BodyError::Cut))),
                 Ok(_) => {}
+            }
+        }
+    }
+
+    /// Moves some of the content into `pipe` without reading it: how many octets; `None` where it has to be read.
+    pub(super) fn poll_pipe(
+        &mut self,
+        connection: &Connection,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<usize, BodyError>>> {
+        let (Rest::Length(left), Stream::Tcp(stream)) = (&mut self.rest, &connection.stream) else {
+            return Poll::Ready(None);
+        };
+        if !connection.read.is_empty() {
+            return Poll::Ready(None);
+        }
+        match ready!(pipe.poll_fill(stream, *left, cx)) {
+            Ok(None) => Poll::Ready(None),
+            Ok(Some(0)) | Err(_) => Poll::Ready(Some(Err(BodyError::Cut))),
+            Ok(Some(some)) => {
+                *left = left.saturating_sub(some as u64);
+                if *left == 0 {
+                    self.rest = Rest::Nothing;
+                }
+                Poll::Ready(Some(Ok(some)))
             }
         }
     }
