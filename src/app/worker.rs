@@ -229,7 +229,8 @@ impl Worker {
 /// Serves one connection, as the door has it that is there when it comes.
 async fn served(accepted: Accepted, tls: Option<Arc<ServerConfig>>, within: Rc<Entrance>) {
     if within.door().takes_redirected() {
-        return redirected::serve(accepted, within).await;
+        // Boxed, because every connection would be as large.
+        return Box::pin(redirected::serve(accepted, within)).await;
     }
     let answer = |request, caller| within.clone().answer(request, caller);
     protocol::serve(accepted, tls, &within.limits(), answer, within.drain().clone()).await;

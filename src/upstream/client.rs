@@ -228,7 +228,8 @@ where
                 self.carry_http1(connection, sending, interim).await
             }
             (Line::Shared(sender, born), Outgoing::Whole(request)) => {
-                let carried = self.carry_http2(sender, request).await;
+                // Boxed, because every exchange by HTTP/1.1 would be as large.
+                let carried = Box::pin(self.carry_http2(sender, request)).await;
                 // A stream may be refused for itself alone; a connection that is told to end takes no other.
                 let ends = match &carried {
                     Err(Unanswered::Failed(SendError::NotBegun(cause))) => {
