@@ -11,6 +11,7 @@ pub mod executor;
 pub mod fields;
 pub mod head;
 pub mod pipe;
+pub mod scratch;
 pub mod splice;
 pub mod stream;
 pub mod target;

@@ -16,6 +16,8 @@ use crate::wire::{Pipe, Stream, chunked};
 
 /// Content up to here is copied behind what is gathered: cheaper than a slice of its own.
 const SHORT: usize = 1 << 10;
+/// What an idle connection may hold for its next answer.
+const KEPT_AT_REST: usize = 4 << 10;
 /// More than this is not gathered: it is written first.
 const ENOUGH: usize = 16 << 10;
 
@@ -84,6 +86,13 @@ impl Outbox {
             self.end = b"\r\n0\r\n\r\n";
         } else {
             self.gathered().extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+
+    /// Between requests: gives back what a large answer needed.
+    pub(super) fn rest(&mut self) {
+        if self.gathered.capacity() > KEPT_AT_REST && self.is_empty() {
+            self.gathered = Vec::new();
         }
     }
 
