@@ -18,7 +18,7 @@ use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{fields, patience::Patience, replay::RequestBody, room::Place, stall::Stall};
-use crate::wire::{self, Takeover};
+use crate::wire::{self, Pipe, Takeover};
 
 /// How long the end of an answer that is held may take.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -200,14 +200,38 @@ impl Streamed {
                     }),
                 )
             }
-            Poll::Pending => {
-                let Some(stall) = &mut self.stall else { return Poll::Pending };
-                stall.poll_waiting(cx).map(|()| {
-                    self.rest = None;
-                    Some(Err(BodyError::Stalled))
-                })
-            }
+            Poll::Pending => self.poll_stalled(cx).map(|stalled| Some(Err(stalled))),
         }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(stall) = &mut self.stall else { return Poll::Pending };
+        stall.poll_waiting(cx).map(|()| {
+            self.rest = None;
+            BodyError::Stalled
+        })
+    }
+
+    fn poll_pipe(&mut self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<Option<Result<usize, BodyError>>> {
+        // What was looked at goes out first.
+        if !self.seen.is_empty() || self.failed.is_some() {
+            return Poll::Ready(None);
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let Poll::Ready(moved) = rest.poll_pipe(pipe, cx) else {
+            return self.poll_stalled(cx).map(|stalled| Some(Err(stalled)));
+        };
+        let Some(moved) = moved else { return Poll::Ready(None) };
+        if let Some(stall) = &mut self.stall {
+            stall.moved();
+        }
+        if moved.is_err() || rest.is_end_stream() {
+            self.rest = None;
+        }
+        if let (Some(left), Ok(some)) = (&mut self.left, &moved) {
+            *left = left.saturating_sub(*some as u64);
+        }
+        Poll::Ready(Some(moved.map_err(BodyError::Upstream)))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -295,6 +319,17 @@ impl Body for ResponseBody {
 }
 
 impl wire::Content for ResponseBody {
+    fn poll_pipe(
+        mut self: Pin<&mut Self>,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<usize, BodyError>>> {
+        match &mut self.kind {
+            Kind::Upstream { body, .. } => body.poll_pipe(pipe, cx),
+            _ => Poll::Ready(None),
+        }
+    }
+
     fn take_over(&mut self) -> Option<Takeover> {
         match &mut self.kind {
             Kind::TakenOver(after) => {

@@ -18,7 +18,7 @@ use super::{
     http1::{Exchange, Left},
     pool::Pool,
 };
-use crate::wire::{BodyError, Stream};
+use crate::wire::{BodyError, Pipe, Stream};
 
 /// The content of an answer, streaming. Dropped before its end, it closes an HTTP/1.1 connection.
 pub struct AnswerBody<B>(On<B>);
@@ -54,6 +54,23 @@ where
             On::Http1 { exchange, .. } => exchange?.into_switched(),
             On::Http2 { tunnel, .. } => tunnel,
         }
+    }
+
+    /// Moves some of it into `pipe`, which is empty, without reading it: how many octets; `None` where it has to be read.
+    pub fn poll_pipe(
+        &mut self,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<usize, BodyError>>> {
+        let On::Http1 { exchange, .. } = &mut self.0 else { return Poll::Ready(None) };
+        let Some(under_way) = exchange else { return Poll::Ready(None) };
+        let moved = ready!(under_way.poll_pipe(pipe, cx));
+        match &moved {
+            Some(Err(_)) => *exchange = None,
+            Some(Ok(_)) if under_way.is_over() => self.0.release(),
+            Some(Ok(_)) | None => {}
+        }
+        Poll::Ready(moved)
     }
 }
 

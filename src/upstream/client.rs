@@ -278,7 +278,8 @@ where
                 self.carry_http1(connection, sending, interim).await
             }
             (Line::Shared(sender, born), Unsent::Content(content)) => {
-                self.carry_shared(sender, born, request, content).await
+                // Boxed, because every exchange by HTTP/1.1 would be as large.
+                Box::pin(self.carry_shared(sender, born, request, content)).await
             }
             (Line::Shared(..), Unsent::Encoded(_)) => {
                 let changed = "the upstream speaks another version of HTTP than a moment ago";

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{AnswerHead, Stream, fields};
+use super::{AnswerHead, Pipe, Stream, fields};
 
 /// The content of a message that comes in, streaming. Whoever holds it shows that it may still be read.
 pub struct Incoming {
@@ -176,6 +176,16 @@ pub trait Content: Body<Data = Bytes> {
     /// What is done with the connection after a 101, or a 2xx to CONNECT. Asked once, before the head is written.
     fn take_over(&mut self) -> Option<Takeover> {
         None
+    }
+
+    /// Moves some of it into `pipe`, which is empty, without reading it: how many octets. `None` where it has to be read as frames: it
+    /// comes otherwise than over plain TCP, its length was not told, or what is next of it was read already.
+    fn poll_pipe(
+        self: Pin<&mut Self>,
+        _pipe: &mut Pipe,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<usize, Self::Error>>> {
+        Poll::Ready(None)
     }
 }
 

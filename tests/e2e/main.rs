@@ -39,6 +39,7 @@ mod login_required;
 mod login_store;
 mod login_terminal;
 mod logs;
+mod long_answers;
 mod matrix;
 mod memory;
 mod nasty;

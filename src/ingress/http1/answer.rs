@@ -15,9 +15,10 @@ use http_body::{Body, Frame};
 
 use super::{conversation::DISCARD_AT_MOST, date, line::Line};
 use crate::wire::{
-    Answer, AnswerHead, Content, Takeover, chunked,
+    Answer, AnswerHead, Content, Pipe, Takeover, chunked,
     fields::Name,
     head::{self, Framing},
+    pipe::WORTH_A_PIPE,
 };
 
 /// What of a request its answer depends on.
@@ -82,8 +83,9 @@ pub(super) async fn write<B: Content>(line: &RefCell<Line>, asked: &Asked, answe
         (ends, ends && line.is_whole())
     };
     let content_written = if has_content(asked, &head) && framing != Framing::Length(0) {
-        let mut writing =
-            Writing { content: pin!(content), framing, left: length(framing), last, outcome: None };
+        let left = length(framing);
+        let pipes = left.is_some_and(|left| left >= WORTH_A_PIPE) && line.borrow().takes_pipes();
+        let mut writing = Writing { content: pin!(content), framing, left, last, pipes, outcome: None };
         std::future::poll_fn(|cx| writing.poll(line, cx)).await
     } else {
         if last {
@@ -175,11 +177,13 @@ struct Writing<'a, B> {
     left: Option<u64>,
     /// The connection ends behind it.
     last: bool,
+    /// It is long, and may pass without being read.
+    pipes: bool,
     /// How it ended; what there is of it may still have to be written.
     outcome: Option<Result<(), ()>>,
 }
 
-impl<B: Body<Data = Bytes>> Writing<'_, B> {
+impl<B: Content> Writing<'_, B> {
     /// Ready once all of it is written; an error where that cannot be.
     fn poll(&mut self, line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         loop {
@@ -190,12 +194,7 @@ impl<B: Body<Data = Bytes>> Writing<'_, B> {
             if line.borrow().outbox.is_full() {
                 ready!(poll_flush(line, cx)).map_err(|_| ())?;
             }
-            let ended = match self.content.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => self.put(frame, line),
-                Poll::Ready(Some(Err(_))) => Err(()),
-                Poll::Ready(None) => self.end(line).map(|()| true),
-                Poll::Pending => return self.poll_waiting(line, cx),
-            };
+            let Poll::Ready(ended) = self.poll_next(line, cx) else { return self.poll_waiting(line, cx) };
             self.outcome = match ended {
                 Ok(false) => None,
                 Ok(true) => {
@@ -207,6 +206,37 @@ impl<B: Body<Data = Bytes>> Writing<'_, B> {
                 Err(()) => Some(Err(())),
             };
         }
+    }
+
+    /// Puts in the next of it; whether this was the last.
+    fn poll_next(&mut self, line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<Result<bool, ()>> {
+        if self.pipes
+            && let Some(moved) = ready!(self.poll_pipe(line, cx))
+        {
+            return Poll::Ready(moved);
+        }
+        let frame = ready!(self.content.as_mut().poll_frame(cx));
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => self.put(frame, line),
+            Some(Err(_)) => Err(()),
+            None => self.end(line).map(|()| true),
+        })
+    }
+
+    /// The same without reading it; `None` where it has to be read.
+    fn poll_pipe(&mut self, line: &RefCell<Line>, cx: &mut Context<'_>) -> Poll<Option<Result<bool, ()>>> {
+        let (Some(left), Some(mut pipe)) = (self.left, Pipe::lend()) else { return Poll::Ready(None) };
+        let Some(moved) = ready!(self.content.as_mut().poll_pipe(&mut pipe, cx)) else {
+            return Poll::Ready(None);
+        };
+        let left = moved.ok().and_then(|some| left.checked_sub(some as u64));
+        self.left = left;
+        let mut line = line.borrow_mut();
+        line.moved += 1;
+        Poll::Ready(Some(left.ok_or(()).map(|left| {
+            line.outbox.put_pipe(pipe);
+            left == 0
+        })))
     }
 
     /// Nothing has come: what is there goes out, and the application may be gone.

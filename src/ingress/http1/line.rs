@@ -21,12 +21,15 @@ use super::{outbox::Outbox, patience::Phase};
 use crate::wire::{
     AnswerHead, BodyError, Ending, SendsInterim, Source, Stream, chunked,
     head::{self, Framing},
+    scratch,
 };
 
-/// What is read at once where little comes.
-const LEAST_ROOM: usize = 8 << 10;
+/// What is read at once where little comes: into memory that all connections share, so that one which waits holds none.
+const LEAST_ROOM: usize = scratch::ROOM;
 /// And where much comes: fewer, larger reads. Twice as much is held of an upload that is not taken as fast as it comes.
 const MOST_ROOM: usize = 64 << 10;
+/// What an idle connection may hold for its next request: most heads fit, and it need not be had again.
+const KEPT_AT_REST: usize = 2 << 10;
 /// What may be read of later requests while one is under way.
 const MOST_AHEAD: usize = 8 << 10;
 /// What of interim answers may wait for an application that does not read.
@@ -37,6 +40,8 @@ pub(super) struct Line {
     stream: Option<Stream>,
     pub(super) inbox: BytesMut,
     room: usize,
+    /// It holds more than a small request needs.
+    large: bool,
     pub(super) outbox: Outbox,
     /// The number of the request under way.
     request: u64,
@@ -83,6 +88,7 @@ impl Line {
             stream: Some(stream),
             inbox: first.into(),
             room: LEAST_ROOM,
+            large: false,
             outbox: Outbox::default(),
             request: 0,
             content: Content::Whole,
@@ -178,10 +184,11 @@ impl Line {
 
     /// Between requests: gives back what a large one needed.
     pub(super) fn rest(&mut self) {
-        if self.room > LEAST_ROOM {
-            self.room = LEAST_ROOM;
+        if self.large {
+            (self.room, self.large) = (LEAST_ROOM, false);
             self.inbox = BytesMut::new();
         }
+        self.outbox.rest();
     }
 
     /// Reads some; 0 is the end of what the application sends.
@@ -190,12 +197,17 @@ impl Line {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        // As long as a request's fields are alive its buffer cannot be used anew: what is left of it is used up first.
-        if self.inbox.capacity() - self.inbox.len() < self.room / 4 {
-            self.inbox.reserve(self.room);
-        }
-        let space = self.inbox.capacity() - self.inbox.len();
-        let some = ready!(pin!(stream.read_buf(&mut self.inbox)).poll(cx))?;
+        let (some, space) = if self.room <= LEAST_ROOM {
+            (ready!(scratch::poll_read(stream, &mut self.inbox, cx))?, LEAST_ROOM)
+        } else {
+            // As long as a request's fields are alive its buffer cannot be used anew: what is left of it is used up first.
+            if self.inbox.capacity() - self.inbox.len() < self.room / 4 {
+                self.inbox.reserve(self.room);
+            }
+            let space = self.inbox.capacity() - self.inbox.len();
+            (ready!(pin!(stream.read_buf(&mut self.inbox)).poll(cx))?, space)
+        };
+        self.large |= self.inbox.len() > KEPT_AT_REST;
         if some == 0 {
             self.ended = true;
             self.moved += 1;
@@ -226,6 +238,11 @@ impl Line {
     /// What the system knows of the connection's end without reading.
     pub(super) fn end(&self) -> Option<Ending> {
         self.stream.as_ref()?.end()
+    }
+
+    /// Whether the system can move content here that nobody reads.
+    pub(super) fn takes_pipes(&self) -> bool {
+        matches!(self.stream, Some(Stream::Tcp(_)))
     }
 
     pub(super) fn stream(&mut self) -> Option<&mut Stream> {

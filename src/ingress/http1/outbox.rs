@@ -12,10 +12,12 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use crate::wire::{Stream, chunked};
+use crate::wire::{Pipe, Stream, chunked};
 
 /// Content up to here is copied behind what is gathered: cheaper than a slice of its own.
 const SHORT: usize = 1 << 10;
+/// What an idle connection may hold for its next answer.
+const KEPT_AT_REST: usize = 4 << 10;
 /// More than this is not gathered: it is written first.
 const ENOUGH: usize = 16 << 10;
 
@@ -28,22 +30,30 @@ pub(super) struct Outbox {
     content: Bytes,
     /// What ends it, written behind it.
     end: &'static [u8],
+    /// Content that nobody reads, moved behind what is gathered. Only where the connection is plain TCP.
+    piped: Option<Pipe>,
 }
 
 impl Outbox {
     pub(super) fn is_empty(&self) -> bool {
-        self.written == self.gathered.len() && self.content.is_empty() && self.end.is_empty()
+        self.written == self.gathered.len()
+            && self.content.is_empty()
+            && self.end.is_empty()
+            && self.piped.is_none()
     }
 
     /// Whether something has to be written before more is put in.
     pub(super) fn is_full(&self) -> bool {
-        !self.content.is_empty() || !self.end.is_empty() || self.gathered.len() - self.written >= ENOUGH
+        !self.content.is_empty()
+            || !self.end.is_empty()
+            || self.piped.is_some()
+            || self.gathered.len() - self.written >= ENOUGH
     }
 
     /// Where heads and lines are put. Not while it is full.
     pub(super) fn gathered(&mut self) -> &mut Vec<u8> {
         debug_assert!(
-            self.content.is_empty() && self.end.is_empty(),
+            self.content.is_empty() && self.end.is_empty() && self.piped.is_none(),
             "it would be written in front of the content"
         );
         &mut self.gathered
@@ -64,12 +74,25 @@ impl Outbox {
         }
     }
 
+    /// Puts in a pipe with content. Not while it is full.
+    pub(super) fn put_pipe(&mut self, pipe: Pipe) {
+        debug_assert!(!self.is_full(), "it would be written behind the pipe");
+        self.piped = Some(pipe);
+    }
+
     /// Puts in the last chunk without trailers, also while it is full.
     pub(super) fn put_last_chunk(&mut self) {
         if self.is_full() && !self.content.is_empty() {
             self.end = b"\r\n0\r\n\r\n";
         } else {
             self.gathered().extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+
+    /// Between requests: gives back what a large answer needed.
+    pub(super) fn rest(&mut self) {
+        if self.gathered.capacity() > KEPT_AT_REST && self.is_empty() {
+            self.gathered = Vec::new();
         }
     }
 
@@ -84,16 +107,29 @@ impl Outbox {
             return Poll::Ready(Ok(()));
         }
         while !self.is_empty() {
-            let some = ready!(self.poll_write(stream, cx))?;
-            if some == 0 {
+            if ready!(self.poll_some(stream, cx))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *moved += 1;
-            self.take(some);
         }
         self.gathered.clear();
         self.written = 0;
         Pin::new(stream).poll_flush(cx)
+    }
+
+    fn poll_some(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.written == self.gathered.len()
+            && let (Some(pipe), Stream::Tcp(tcp)) = (&mut self.piped, &*stream)
+        {
+            let some = ready!(pipe.poll_drain(tcp, cx))?;
+            if pipe.is_empty() {
+                self.piped = None;
+            }
+            return Poll::Ready(Ok(some));
+        }
+        let some = ready!(self.poll_write(stream, cx))?;
+        self.take(some);
+        Poll::Ready(Ok(some))
     }
 
     fn poll_write(&self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -18,12 +18,12 @@ use tokio::{
     time::Instant,
 };
 
-use crate::wire::Stream;
+use crate::wire::{Stream, scratch};
 
-/// What is read at once as a rule.
-pub(super) const SMALL_READ: usize = 8 << 10;
+/// What is read at once as a rule: into memory that all connections share, so that one which waits holds none.
+pub(super) const SMALL_READ: usize = scratch::ROOM;
 /// The most memory that it keeps for encoding, in octets.
-const OUT_AT_MOST: usize = 32 << 10;
+const OUT_AT_MOST: usize = 4 << 10;
 
 /// An HTTP/1.1 connection to an upstream.
 #[derive(Debug)]
@@ -95,8 +95,11 @@ impl Connection {
         Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut one)).map(|_| ())
     }
 
-    /// Reads on into the buffer, for which `room` is made; 0 is the end.
+    /// Reads on into the buffer, for which `room` is made where that is much; 0 is the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        if room <= SMALL_READ {
+            return scratch::poll_read(&mut self.stream, &mut self.read, cx);
+        }
         let spare = self.read.capacity() - self.read.len();
         // While slices of it are on their way to the application, what is left of the buffer is used up first.
         if spare < room && !self.read.try_reclaim(room) && spare < room.div_ceil(4) {

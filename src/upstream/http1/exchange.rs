@@ -25,7 +25,7 @@ use super::{
 use crate::{
     upstream::client::SendError,
     wire::{
-        AnswerHead, BodyError, Stream,
+        AnswerHead, BodyError, Pipe, Stream,
         fields::{Fields, Name},
         head::Read,
     },
@@ -151,6 +151,19 @@ where
             return Poll::Ready(Some(Err(BodyError::Cut)));
         }
         self.reading.poll_frame(&mut self.connection, cx)
+    }
+
+    /// Moves some of the answer's content into `pipe` without reading it, while the request is written on: how many octets; `None` where
+    /// it has to be read.
+    pub(in crate::upstream) fn poll_pipe(
+        &mut self,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<usize, BodyError>>> {
+        if let Err(Unsent::Content(_)) = self.poll_sending(cx) {
+            return Poll::Ready(Some(Err(BodyError::Cut)));
+        }
+        self.reading.poll_pipe(&self.connection, pipe, cx)
     }
 
     /// Writes on. A connection that takes nothing more is told of once.

@@ -15,7 +15,7 @@ use super::connection::{Connection, SMALL_READ};
 use crate::{
     upstream::client::SendError,
     wire::{
-        AnswerHead, BodyError,
+        AnswerHead, BodyError, Pipe, Stream,
         chunked::{self, Step},
         head::{self, Framing, HeadError, Read},
     },
@@ -23,6 +23,10 @@ use crate::{
 
 /// What bounds the head of an answer; a larger one is a fault of the upstream.
 const LIMITS: head::Limits = head::Limits { size: 64 << 10, fields: 100 };
+/// What an idle connection may hold for its next answer.
+const KEPT_AT_REST: usize = 2 << 10;
+/// Content whose length was told is read in steps that are as long, up to this many octets at first.
+const FIRST_STEP: usize = 64 << 10;
 /// Long content is read in steps of up to this many octets.
 const LARGE_READ: usize = 400 << 10;
 
@@ -90,7 +94,7 @@ impl Reading {
         if read.is_empty() || (read.len() < self.look_at && !may_be_whole) {
             return Ok(None);
         }
-        self.grown = read.len() > SMALL_READ;
+        self.grown = read.len() > KEPT_AT_REST;
         self.look_at = 2 * read.len();
         let found = head::answer(read, &self.method, LIMITS)?;
         if found.is_some() {
@@ -102,7 +106,10 @@ impl Reading {
     fn begin(&mut self, head: &Read<AnswerHead>) {
         self.rest = match head.framing {
             Framing::Nothing | Framing::Length(0) => Rest::Nothing,
-            Framing::Length(length) => Rest::Length(length),
+            Framing::Length(length) => {
+                self.step = usize::try_from(length).unwrap_or(FIRST_STEP).clamp(SMALL_READ, FIRST_STEP);
+                Rest::Length(length)
+            }
             Framing::Chunked => Rest::Chunked(chunked::Reader::default()),
             Framing::Close => Rest::Close,
         };
@@ -143,6 +150,32 @@ impl Reading {
         }
     }
 
+    /// Moves some of the content into `pipe` without reading it: how many octets; `None` where it has to be read.
+    pub(super) fn poll_pipe(
+        &mut self,
+        connection: &Connection,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<usize, BodyError>>> {
+        let (Rest::Length(left), Stream::Tcp(stream)) = (&mut self.rest, &connection.stream) else {
+            return Poll::Ready(None);
+        };
+        if !connection.read.is_empty() {
+            return Poll::Ready(None);
+        }
+        match ready!(pipe.poll_fill(stream, *left, cx)) {
+            Ok(None) => Poll::Ready(None),
+            Ok(Some(0)) | Err(_) => Poll::Ready(Some(Err(BodyError::Cut))),
+            Ok(Some(some)) => {
+                *left = left.saturating_sub(some as u64);
+                if *left == 0 {
+                    self.rest = Rest::Nothing;
+                }
+                Poll::Ready(Some(Ok(some)))
+            }
+        }
+    }
+
     /// What of the content is in the buffer.
     fn take(&mut self, connection: &mut Connection) -> Result<Taken, BodyError> {
         let read = &mut connection.read;
@@ -179,8 +212,9 @@ impl Reading {
             _ => self.step,
         };
         let read = ready!(connection.poll_read(cx, room))?;
+        self.grown |= room > SMALL_READ || connection.read.len() > KEPT_AT_REST;
         // It filled what there was, and may well have more.
-        if connection.read.len() == connection.read.capacity() {
+        if read >= room || (room > SMALL_READ && connection.read.len() == connection.read.capacity()) {
             self.step = (4 * self.step).min(LARGE_READ);
         }
         Poll::Ready(Ok(read))
@@ -188,7 +222,7 @@ impl Reading {
 
     /// Whether the buffer grew beyond what an idle connection should hold.
     pub(super) fn has_grown(&self) -> bool {
-        self.grown || self.step > SMALL_READ
+        self.grown
     }
 }
 
