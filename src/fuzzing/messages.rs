@@ -97,7 +97,7 @@ fn written(ours: &Read<RequestHead>) {
         head.fields.insert(&header::HOST, &host);
     }
     let Some(host) = head.fields.get(Name::HOST).filter(|host| !host.is_empty()) else { return };
-    head::write_request(&head, ours.framing, &mut out);
+    head::write_request(&*head, ours.framing, &mut out);
     let read =
         strict::requests(&out).unwrap_or_else(|violation| panic!("we write what is refused: {violation}"));
     assert_eq!(read.len(), 1, "we write one head");

@@ -181,7 +181,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::message::RequestHead;
 
     const LIMITS: Limits = Limits { size: 64 << 10, fields: 100 };
 
@@ -382,8 +381,8 @@ mod tests {
 
     fn written(request: Request<()>, framing: Framing) -> String {
         let mut out = Vec::new();
-        let head: RequestHead = crate::wire::Request::from(request).head;
-        write_request(&head, framing, &mut out);
+        let head = crate::wire::Request::from(request).head;
+        write_request(&*head, framing, &mut out);
         String::from_utf8(out).unwrap()
     }
 

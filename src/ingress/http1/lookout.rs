@@ -116,7 +116,6 @@ impl fmt::Debug for Lookout {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::{Request, Response};
     use http_body_util::Full;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
     use crate::{
         ingress::{connection::LAST_CALL, drain::Drain, http1::serve},
-        wire::{Incoming, Stream},
+        wire::{Answer, Incoming, Request, Stream},
     };
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -149,7 +148,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(8 << 10);
         let drain = drain.clone();
         spawn_local(async move {
-            let service = async |_: Request<Incoming>| Response::new(Full::new(Bytes::from_static(b"done")));
+            let service = async |_: Request<Incoming>| Answer::new(Full::new(Bytes::from_static(b"done")));
             serve(Stream::Memory(theirs), &limits(all), service, drain).await;
         });
         ours

@@ -82,7 +82,7 @@ fn r066_on_http_2_host_is_the_authority_and_a_credential_is_never_indexed() {
         .header("authorization", "Basic eDp5")
         .header("x-one", "2");
     let Request { head, .. } = Request::from(request.body(()).unwrap());
-    let made = for_http2(&head, (), true).unwrap();
+    let made = for_http2(&*head, (), true).unwrap();
     assert_eq!((made.method(), made.version()), (&Method::POST, Version::HTTP_2));
     assert_eq!(made.uri().to_string(), "https://h:8080/a?b");
     let fields: Vec<_> =

@@ -8,7 +8,7 @@ use crate::wire::head::HeadError;
 
 fn section(text: &[u8]) -> Result<Fields, HeadError> {
     assert_eq!(end(text, 1 << 16, 100)?, Some(text.len()));
-    read(&Bytes::copy_from_slice(text), 0, BeforeColon::Refused)
+    read(&Bytes::copy_from_slice(text), 0, BeforeColon::Refused, 100)
 }
 
 fn written(fields: &Fields, onward: impl FnMut(&Field<'_>) -> Onward) -> String {
@@ -90,7 +90,7 @@ fn values_keep_their_octets_without_the_white_space_around_them() {
 #[test]
 fn r086_white_space_before_the_colon_is_removed_from_an_answer() {
     for text in ["A \t: b\r\n\r\n", "A :b\r\n\r\n", "A\t: b\r\n\r\n"] {
-        let fields = read(&Bytes::from_static(text.as_bytes()), 0, BeforeColon::Removed).unwrap();
+        let fields = read(&Bytes::from_static(text.as_bytes()), 0, BeforeColon::Removed, 100).unwrap();
         assert_eq!(fields.get("a"), Some(&b"b"[..]));
         assert_eq!(written(&fields, |_| Onward::Goes), "A: b\r\n", "{text:?}");
     }
@@ -357,7 +357,7 @@ proptest! {
         }
         text.extend_from_slice(b"\r\n");
         prop_assert_eq!(end(&text, 1 << 20, 20), Ok(Some(text.len())));
-        let fields = read(&text.into(), 0, BeforeColon::Refused).unwrap();
+        let fields = read(&text.into(), 0, BeforeColon::Refused, 100).unwrap();
         same(&fields, &lines)?;
     }
 
@@ -376,7 +376,7 @@ proptest! {
             text.extend_from_slice(format!("{name}:{leading}{value}{trailing}\r\n").as_bytes());
         }
         text.extend_from_slice(b"\r\n");
-        let mut fields = read(&text.into(), before.len(), BeforeColon::Refused).unwrap();
+        let mut fields = read(&text.into(), before.len(), BeforeColon::Refused, 100).unwrap();
         let mut list: Plain = lines.into_iter().map(|(name, value, ..)| (name, value)).collect();
         for one in &changes {
             changed(&mut fields, one);
@@ -405,7 +405,7 @@ proptest! {
             write(name.as_bytes(), value.as_bytes(), &mut text);
         }
         text.extend_from_slice(b"\r\n");
-        let (mut fields, mut list) = (read(&text.into(), 0, BeforeColon::Refused).unwrap(), lines);
+        let (mut fields, mut list) = (read(&text.into(), 0, BeforeColon::Refused, 100).unwrap(), lines);
         for one in &changes {
             changed(&mut fields, one);
             change(&mut list, one);
@@ -424,7 +424,7 @@ proptest! {
         if let Ok(Some(whole)) = end(&octets, 1 << 16, 100) {
             let octets = Bytes::from(octets).slice(..whole);
             for before_colon in [BeforeColon::Refused, BeforeColon::Removed] {
-                if let Ok(fields) = read(&octets, 0, before_colon) {
+                if let Ok(fields) = read(&octets, 0, before_colon, 100) {
                     let _ = written_octets(&fields);
                 }
             }

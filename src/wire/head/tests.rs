@@ -302,7 +302,7 @@ fn r033_a_length_is_told_once_in_its_place_and_in_one_way() {
         ("Content-Length: 7", 5, "Content-Length: 5\r\n"),
     ] {
         let text = format!("A: b\r\n{told}\r\nE: f\r\n\r\n");
-        let fields = fields::read(&Bytes::from(text), 0, fields::BeforeColon::Refused).unwrap();
+        let fields = fields::read(&Bytes::from(text), 0, fields::BeforeColon::Refused, 100).unwrap();
         let mut out = Vec::new();
         write_fields(&fields, |_| Onward::Goes, Framing::Length(length), &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), format!("A: b\r\n{said}E: f\r\n"), "{told}");
@@ -346,7 +346,7 @@ proptest! {
         ],
     ) {
         let text = lines.iter().map(|(name, space, value)| format!("{name}:{space}{value}\r\n")).collect::<String>();
-        let fields = fields::read(&Bytes::from(format!("{text}\r\n")), 0, fields::BeforeColon::Refused).unwrap();
+        let fields = fields::read(&Bytes::from(format!("{text}\r\n")), 0, fields::BeforeColon::Refused, 100).unwrap();
         let (mut out, mut at) = (Vec::new(), 0);
         let numbered: Vec<_> = fields.iter().map(|field| field.value.as_ptr()).collect();
         let onward = |field: &Field<'_>| {

@@ -110,7 +110,7 @@ fn r077_who_has_said_close_and_sends_nothing_more_is_not_lingered_for() {
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (theirs, _) = listener.accept().await.unwrap();
         let served = spawn_local(async move {
-            serve(Stream::Tcp(theirs), &LIMITS, echo, CancellationToken::new()).await;
+            serve(Stream::Tcp(theirs), &LIMITS, echo, Drain::new()).await;
         });
         stream.write_all(LAST).await.unwrap();
         let answer = rest(&mut stream).await;

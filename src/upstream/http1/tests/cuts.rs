@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use std::cell::RefCell;
+
 use super::*;
 
 const ANSWERS: [&str; 7] = [
