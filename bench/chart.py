@@ -1,0 +1,5 @@
+"""The chart."""
+
+
+def svg(found):
+    return ""

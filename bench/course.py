@@ -1,0 +1,178 @@
+"""The course of a run: everything is laid out, then in each round each proxy has each load for a moment, in an order that rotates.
+
+Knows the sequence and what is kept of it. Does not know how figures are shown.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+
+import provide
+from listeners import Crowded
+from loads import LOADS, OURS
+from measure import Driven, measured, resident_under_load
+from origin import Origin
+from peers import Instance
+from processes import Cores, Failed, allow_descriptors
+from start import until_answered
+
+CONNECTIONS = (64, 1000)
+STARTS = 15
+# Beside what is measured, each measurement warms up and has processes to start.
+WARM_SECONDS = 0.25
+OVERHEAD_SECONDS = 0.1
+
+
+class Course:
+    """What one run needs; as a context it ends all that was started and removes what was written."""
+
+    def __init__(self, arguments, tell):
+        self.arguments = arguments
+        self.tell = tell
+        self.cores = Cores()
+        self.descriptors = allow_descriptors()
+        self.instances = {}
+        self.ending = contextlib.ExitStack()
+        self.mistakes = []
+        self.left_out = []
+
+    def __enter__(self):
+        try:
+            self._lay_out()
+        except BaseException:
+            self.ending.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.ending.close()
+
+    def _lay_out(self):
+        self.generator = provide.load_generator()
+        nginx = provide.nginx()
+        self.peers = {}
+        for name in self.arguments.proxies:
+            try:
+                self.peers[name] = provide.peer(name, self.arguments.binary)
+            except Failed as why:
+                if name == OURS:
+                    raise
+                self.left_out.append(f"{name}: {why}")
+                self.tell(f"left out: {name}: {why}")
+        self.folder = tempfile.mkdtemp(prefix="bearward-bench-")
+        self.ending.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.origin = Origin(nginx, self.folder, self.cores.origin, self.descriptors)
+        self.ending.callback(self.origin.process.end)
+        # The load generator is not the only one that has to stay off the proxies' core.
+        os.sched_setaffinity(0, self.cores.load)
+
+    def instance(self, name, setup, folder=None):
+        """Started at its first use."""
+        key = (name, setup)
+        if key not in self.instances:
+            self.instances[key] = self._start(name, setup, folder or os.path.join(self.folder, f"{name}-{setup}"))
+            until_answered(self.instances[key], probe(setup))
+        return self.instances[key]
+
+    def _start(self, name, setup, folder):
+        instance = Instance(self.peers[name], setup, folder, self.origin, self.cores.proxy, self.descriptors)
+        self.ending.callback(instance.process.end)
+        return instance
+
+    def pairs(self):
+        """Each load with each proxy that has it."""
+        return [(load, name) for load in self.arguments.loads for name in load.peers if name in self.peers]
+
+    def estimated_seconds(self):
+        each = self.arguments.seconds + WARM_SECONDS + OVERHEAD_SECONDS
+        seconds = 5 + len(self.pairs()) * self.arguments.rounds * each
+        if self.arguments.memory:
+            seconds += len(self.peers) * (len(CONNECTIONS) * 3 + STARTS * 0.15)
+        return seconds
+
+    def rounds(self):
+        """{load: {proxy: {round: figures}}}, as far as it got: what is over is kept when a later one fails."""
+        kept = {load.key: {name: {} for name in load.peers if name in self.peers} for load in self.arguments.loads}
+        for load, name in self.pairs():
+            self.instance(name, load.setup)
+        for number in range(self.arguments.rounds):
+            self.tell(f"round {number + 1} of {self.arguments.rounds}")
+            self.require_alone()
+            for place, load in enumerate(self.arguments.loads):
+                names = [name for name in load.peers if name in self.peers]
+                turn = (number + place) % len(names)
+                for name in names[turn:] + names[:turn]:
+                    with self.mistake(f"{name}, load {load.key}, round {number + 1}"):
+                        kept[load.key][name][number] = self._measure(load, name)
+        return kept
+
+    def _measure(self, load, name):
+        instance = self.instance(name, load.setup)
+        driven = self._driven(load, instance, self.arguments.seconds)
+        try:
+            return measured(driven, instance.process, self.origin)
+        finally:
+            driven.end()
+
+    def _driven(self, load, instance, seconds, connections=None):
+        log = os.path.join(self.folder, "load.log")
+        return Driven(self.generator, load, instance.port, self.cores.load, log, seconds, WARM_SECONDS, connections)
+
+    def require_alone(self):
+        self.origin.require_alone()
+        for instance in self.instances.values():
+            instance.require_alone()
+
+    def memory(self):
+        """{proxy: {connections: octets}}, each with a process that has done nothing else."""
+        kept = {}
+        for name in self.peers:
+            kept[name] = {}
+            for connections in CONNECTIONS:
+                with self.mistake(f"{name}, memory at {connections} connections"):
+                    with self._fresh(name, f"memory-{connections}") as instance:
+                        until_answered(instance, LOADS["a"])
+                        instance.require_alone()
+                        driven = self._driven(LOADS["a"], instance, 1.5, connections)
+                        try:
+                            kept[name][connections] = resident_under_load(driven, instance.process)
+                        finally:
+                            driven.end()
+        return kept
+
+    def starts(self):
+        """{proxy: [seconds]}; ours without a token, and, as `bearward, token stored`, with one from an earlier start."""
+        kept = {}
+        for turn in range(STARTS):
+            for name in self.peers:
+                with self.mistake(f"{name}, start {turn + 1}"):
+                    folder = f"start-{turn}"
+                    with self._fresh(name, folder) as instance:
+                        kept.setdefault(name, []).append(until_answered(instance, LOADS["a"]))
+                    if name == OURS:
+                        with self._fresh(name, folder) as instance:
+                            kept.setdefault(f"{name}, token stored", []).append(until_answered(instance, LOADS["a"]))
+        return kept
+
+    @contextlib.contextmanager
+    def _fresh(self, name, folder):
+        instance = self._start(name, "plain", os.path.join(self.folder, f"{name}-{folder}"))
+        try:
+            yield instance
+        finally:
+            instance.process.end()
+
+    @contextlib.contextmanager
+    def mistake(self, where):
+        """One figure that cannot be had is named, and makes the run fail at its end; the others are still worth having."""
+        try:
+            yield
+        except (Failed, Crowded) as why:
+            self.mistakes.append(f"{where}: {why}")
+            self.tell(f"FAILED: {where}: {why}")
+
+
+def probe(setup):
+    """A load that an instance of this setup answers."""
+    return next(load for load in LOADS.values() if load.setup == setup)

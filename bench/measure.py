@@ -1,0 +1,85 @@
+"""One measurement: a load is driven through a proxy, everything that comes back is checked and counted, and what the proxy's processes
+had of their core is read before and after, while nothing is under way.
+"""
+
+import json
+import select
+import subprocess
+import time
+
+from processes import Failed, Process
+
+PATIENCE = 60
+
+
+class Driven:
+    """The load generator in its two steps: warmed up, then measured."""
+
+    def __init__(self, generator, load, port, cores, log, seconds, warm_seconds, connections=None):
+        command = [generator, "--to", f"127.0.0.1:{port}", "--target", load.target, "--length", str(load.length),
+                   "--connections", str(connections or load.connections), "--seconds", str(seconds),
+                   "--warm-seconds", str(warm_seconds), "--warm-answers", str(load.warm_answers), *load.options]
+        open(log, "wb").close()
+        self.process = Process("the load generator", command, cores, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            said = self._line()
+            if said != "ready":
+                raise Failed(f"the load generator said {said!r}")
+        except BaseException:
+            self.end()
+            raise
+
+    def go(self):
+        self.process.child.stdin.write(b"go\n")
+        self.process.child.stdin.flush()
+
+    def result(self):
+        return json.loads(self._line())
+
+    def is_over(self):
+        return bool(select.select([self.process.child.stdout], [], [], 0)[0])
+
+    def end(self):
+        self.process.end()
+
+    def _line(self):
+        stdout = self.process.child.stdout
+        if not select.select([stdout], [], [], PATIENCE)[0]:
+            raise Failed(f"the load generator said nothing within {PATIENCE} s")
+        line = stdout.readline().decode().strip()
+        if not line:
+            self.process.child.wait(PATIENCE)
+            raise Failed(self.process.last_words())
+        return line
+
+
+def measured(driven, proxy, origin):
+    """Figures of one load on one proxy; raises where anything was not as it should be."""
+    requests = origin.requests()
+    before = proxy.cpu()
+    driven.go()
+    figures = driven.result()
+    spent = proxy.cpu() - before
+    # What was asked about it between is one request, the question itself.
+    arrived = origin.requests() - requests - 1
+    if arrived != figures["answers"]:
+        raise Failed(f"{figures['answers']} answers were counted, and {arrived} requests at the origin")
+    if not figures["answers"]:
+        raise Failed("not one answer")
+    figures["cpu_us"] = spent / 1e3 / figures["answers"]
+    figures["busy"] = spent / 1e9 / figures["seconds"]
+    figures["per_second"] = figures["answers"] / figures["seconds"]
+    return figures
+
+
+def resident_under_load(driven, proxy):
+    """The most memory that was seen while requests were under way on every connection."""
+    driven.go()
+    most = 0
+    while not driven.is_over():
+        most = max(most, proxy.resident())
+        time.sleep(0.05)
+    figures = driven.result()
+    if figures["least"] < 1:
+        raise Failed("a connection had no answer: not all of them were active")
+    return most
