@@ -64,6 +64,7 @@ class Course:
         self.ending.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.origin = Origin(nginx, self.folder, self.cores.origin, self.descriptors)
         self.ending.callback(self.origin.process.end)
+        self.origin.wait()
         # The load generator is not the only one that has to stay off the proxies' core.
         os.sched_setaffinity(0, self.cores.load)
 

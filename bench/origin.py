@@ -8,6 +8,7 @@ import base64
 import os
 import shutil
 import subprocess
+import time
 import urllib.request
 
 from listeners import free_ports, require_one
@@ -124,6 +125,18 @@ class Origin:
             file.write(CONFIGURATION.format(**values))
         self.process = Process("the origin", [nginx, "-p", self.folder, "-e", "stderr", "-c", path], {core},
                                os.path.join(self.folder, "log"))
+
+    def wait(self):
+        """Until it answers."""
+        until = time.monotonic() + 10
+        while True:
+            self.process.require_running()
+            try:
+                return self.requests()
+            except OSError as error:
+                if time.monotonic() > until:
+                    raise Failed(f"the origin does not answer: {error}") from error
+                time.sleep(0.01)
 
     def require_alone(self):
         self.process.require_running()
