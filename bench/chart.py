@@ -28,9 +28,12 @@ def svg(found):
     tall = TITLE + len(found["versions"]) * STEP + BETWEEN
     height = TOP + -(-len(groups) // COLUMNS) * tall
     title = "CPU time per request on one core; shorter is better"
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
-             f"<style>{STYLE}</style>", text(MARGIN, 26, title, "h"),
-             text(MARGIN, 44, "Each group has its own scale. " + versions(found))]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
+        f"<style>{STYLE}</style>",
+        text(MARGIN, 26, title, "h"),
+        text(MARGIN, 44, "Each group has its own scale. " + versions(found)),
+    ]
     ours, theirs = [], []
     for place, load in enumerate(groups):
         left = MARGIN + place % COLUMNS * (across + GAP)

@@ -1,4 +1,5 @@
-"""The course of a run: everything is laid out, then in each round each proxy has each load for a moment, in an order that rotates.
+"""The course of a run: everything is laid out, then in each round each proxy has each load for a moment, in an order
+that rotates.
 
 Knows the sequence and what is kept of it. Does not know how figures are shown.
 """
@@ -11,14 +12,13 @@ import tempfile
 import provide
 from listeners import Crowded
 from loads import LOADS, OURS
-from measure import Driven, measured, resident_under_load
+from measure import Generator, measured, resident_under_load
 from origin import Origin
 from peers import Instance
 from processes import Cores, Failed, allow_descriptors
 from start import until_answered
 
 CONNECTIONS = (64, 1000)
-STARTS = 15
 # Beside what is measured, each measurement warms up and has processes to start.
 WARM_SECONDS = 0.25
 OVERHEAD_SECONDS = 0.1
@@ -49,12 +49,12 @@ class Course:
         self.ending.close()
 
     def _lay_out(self):
-        self.generator = provide.load_generator()
-        nginx = provide.nginx()
+        program = provide.load_generator()
+        nginx = provide.nginx(self.arguments.install)
         self.peers = {}
         for name in self.arguments.proxies:
             try:
-                self.peers[name] = provide.peer(name, self.arguments.binary)
+                self.peers[name] = provide.peer(name, self.arguments.install, self.arguments.binary)
             except Failed as why:
                 if name == OURS:
                     raise
@@ -62,6 +62,7 @@ class Course:
                 self.tell(f"left out: {name}: {why}")
         self.folder = tempfile.mkdtemp(prefix="bearward-bench-")
         self.ending.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.generator = Generator(program, self.cores.load, os.path.join(self.folder, "load.log"))
         self.origin = Origin(nginx, self.folder, self.cores.origin, self.descriptors)
         self.ending.callback(self.origin.process.end)
         self.origin.wait()
@@ -89,7 +90,7 @@ class Course:
         each = self.arguments.seconds + WARM_SECONDS + OVERHEAD_SECONDS
         seconds = 5 + len(self.pairs()) * self.arguments.rounds * each
         if self.arguments.memory:
-            seconds += len(self.peers) * (len(CONNECTIONS) * 3 + STARTS * 0.15)
+            seconds += len(self.peers) * (len(CONNECTIONS) * 3 + self.arguments.starts * 0.15)
         return seconds
 
     def rounds(self):
@@ -117,8 +118,7 @@ class Course:
             driven.end()
 
     def _driven(self, load, instance, seconds, connections=None):
-        log = os.path.join(self.folder, "load.log")
-        return Driven(self.generator, load, instance.port, self.cores.load, log, seconds, WARM_SECONDS, connections)
+        return self.generator.warmed_up(load, instance.port, seconds, WARM_SECONDS, connections)
 
     def require_alone(self):
         self.origin.require_alone()
@@ -145,7 +145,7 @@ class Course:
     def starts(self):
         """{proxy: [seconds]}; ours without a token, and, as `bearward, token stored`, with one from an earlier start."""
         kept = {}
-        for turn in range(STARTS):
+        for turn in range(self.arguments.starts):
             for name in self.peers:
                 with self.mistake(f"{name}, start {turn + 1}"):
                     folder = f"start-{turn}"

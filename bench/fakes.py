@@ -12,7 +12,8 @@ def answer(status=200, length=200, content=None):
 
 
 class Fake:
-    """Listens on a port of its own. `answers(number)` are the octets for the request of that number, and whether it hangs up then."""
+    """Listens on a port of its own. `answers(number)` says what octets the request of that number gets, and whether that
+    is the end of its connection."""
 
     def __init__(self, answers):
         self.answers = answers

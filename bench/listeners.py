@@ -1,7 +1,7 @@
 """Who listens on a port, as the kernel tells it.
 
-With SO_REUSEPORT a second listener silently takes half of the load, and halves a figure: exactly one socket may listen on each port,
-and it has to be the measured process's own.
+With SO_REUSEPORT a second listener silently takes half of the load, and halves a figure: exactly one socket may listen on
+each port, and it has to be the measured process's own.
 """
 
 import os

@@ -1,24 +1,45 @@
-"""One measurement: a load is driven through a proxy, everything that comes back is checked and counted, and what the proxy's processes
-had of their core is read before and after, while nothing is under way.
+"""One measurement: a load is driven through a proxy, everything that comes back is checked and counted, and what the
+proxy's processes had of their core is read before and after, while nothing is under way.
 """
 
 import json
 import select
 import subprocess
 import time
+from dataclasses import dataclass
 
 from processes import Failed, Process
 
 PATIENCE = 60
 
 
-class Driven:
-    """The load generator in its two steps: warmed up, then measured."""
+@dataclass(frozen=True)
+class Generator:
+    """The load generator as it is started: its program, its cores, and where it writes what is wrong."""
 
-    def __init__(self, generator, load, port, cores, log, seconds, warm_seconds, connections=None):
-        command = [generator, "--to", f"127.0.0.1:{port}", "--target", load.target, "--length", str(load.length),
-                   "--connections", str(connections or load.connections), "--seconds", str(seconds),
-                   "--warm-seconds", str(warm_seconds), "--warm-answers", str(load.warm_answers), *load.options]
+    program: str
+    cores: set
+    log: str
+
+    def warmed_up(self, load, port, seconds, warm_seconds, connections=None):
+        """It has sent for `warm_seconds`, has all answers, and waits."""
+        arguments = {
+            "--to": f"127.0.0.1:{port}",
+            "--target": load.target,
+            "--length": load.length,
+            "--connections": connections or load.connections,
+            "--seconds": seconds,
+            "--warm-seconds": warm_seconds,
+            "--warm-answers": load.warm_answers,
+        }
+        words = [str(word) for argument in arguments.items() for word in argument]
+        return Driven([self.program, *words, *load.options], self.cores, self.log)
+
+
+class Driven:
+    """A running load generator in its two steps: warmed up, then measured."""
+
+    def __init__(self, command, cores, log):
         open(log, "wb").close()
         self.process = Process("the load generator", command, cores, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:

@@ -1,7 +1,7 @@
 """The API behind the proxies, and its authorization server: one nginx, with certificates made for the run.
 
-It answers 401 where the token is not the expected one, and 400 where a request is not what was sent, so that a proxy that does less than
-its work cannot look fast.
+It answers 401 where the token is not the expected one, and 400 where a request is not what was sent, so that a proxy that
+does less than its work cannot look fast.
 """
 
 import base64
@@ -114,17 +114,37 @@ class Origin:
                 file.write(os.urandom(size))
         os.chmod(self.folder, 0o755)
         plain, tls, h2 = free_ports(3)
-        self.ports = {"plain": plain, "tls": tls, "h2": h2, "gateway": plain, "subjects": plain}
-        values = {"folder": self.folder, "token": TOKEN, "small": "s" * SMALL, "posted": POSTED, "basic": BASIC,
-                  "plain": plain, "tls": tls, "h2": h2, "descriptors": descriptors,
-                  "connections": min(descriptors - 64, 16384)}
+        self.ports = {
+            "plain": plain,
+            "large": plain,
+            "tls": tls,
+            "h2": h2,
+            "gateway": plain,
+            "subjects": plain,
+        }
+        values = {
+            "folder": self.folder,
+            "token": TOKEN,
+            "small": "s" * SMALL,
+            "posted": POSTED,
+            "basic": BASIC,
+            "plain": plain,
+            "tls": tls,
+            "h2": h2,
+            "descriptors": descriptors,
+            "connections": min(descriptors - 64, 16384),
+        }
         values["user"] = "user root;" if os.geteuid() == 0 else ""
         values["locations"] = LOCATIONS.format(**values)
         path = os.path.join(self.folder, "nginx.conf")
         with open(path, "w", encoding="ascii") as file:
             file.write(CONFIGURATION.format(**values))
-        self.process = Process("the origin", [nginx, "-p", self.folder, "-e", "stderr", "-c", path], {core},
-                               os.path.join(self.folder, "log"))
+        self.process = Process(
+            "the origin",
+            [nginx, "-p", self.folder, "-e", "stderr", "-c", path],
+            {core},
+            os.path.join(self.folder, "log"),
+        )
 
     def wait(self):
         """Until it answers."""
@@ -163,11 +183,39 @@ def certificates(folder):
         file.write(f"subjectAltName=DNS:{NAME},IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     for command in (
-        ["req", "-x509", *curve, "-days", "2", "-subj", "/CN=bench CA", "-keyout", "ca.key", "-out", "ca.pem",
-         "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
+        [
+            "req",
+            "-x509",
+            *curve,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=bench CA",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.pem",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+        ],
         ["req", *curve, "-subj", f"/CN={NAME}", "-keyout", "server.key", "-out", "server.csr"],
-        ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-         "-extfile", extensions, "-out", "server.pem"],
+        [
+            "x509",
+            "-req",
+            "-in",
+            "server.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            extensions,
+            "-out",
+            "server.pem",
+        ],
     ):
         done = subprocess.run(["openssl", *command], cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -76,7 +76,9 @@ class Process:
                 options.setdefault("stdout", written)
                 options.setdefault("stdin", subprocess.DEVNULL)
                 self.started = time.monotonic()
-                self.child = subprocess.Popen(command, stderr=written, env=environment, start_new_session=True, **options)
+                self.child = subprocess.Popen(
+                    command, stderr=written, env=environment, start_new_session=True, **options
+                )
             except OSError as error:
                 raise Failed(f"{name} cannot be started: {error}") from error
             finally:
@@ -172,8 +174,10 @@ def allow_descriptors():
 
 def end_on_signals():
     """SIGTERM and SIGHUP take the way of ctrl-C, so that what was started is ended."""
+
     def interrupt(*_):
         raise KeyboardInterrupt
+
     if threading.current_thread() is threading.main_thread():
         for kind in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(kind, interrupt)

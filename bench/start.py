@@ -10,7 +10,14 @@ PATIENCE = 20
 
 def until_answered(instance, load):
     """Seconds from before the start of `instance` until the whole first answer was there."""
-    head = [f"GET {load.target} HTTP/1.1", f"Host: 127.0.0.1:{instance.port}", "Connection: close", *fields(load.options), "", ""]
+    head = [
+        f"GET {load.target} HTTP/1.1",
+        f"Host: 127.0.0.1:{instance.port}",
+        "Connection: close",
+        *fields(load.options),
+        "",
+        "",
+    ]
     request = "\r\n".join(head).replace("{}", "0").encode()
     begun = instance.process.started
     while time.monotonic() < begun + PATIENCE:

@@ -36,8 +36,10 @@ class Kernel(unittest.TestCase):
                 run_time(text)
 
     def test_resident_and_private_memory_are_told_apart(self):
-        text = "55-66 ---p 00000000 00:00 0  [rollup]\nRss:  120 kB\nPss: 70 kB\nShared_Clean: 90 kB\nPrivate_Clean: 10 kB\n" \
-               "Private_Dirty: 20 kB\n"
+        text = (
+            "55-66 ---p 00000000 00:00 0  [rollup]\nRss:  120 kB\nPss: 70 kB\nShared_Clean: 90 kB\nPrivate_Clean: 10 kB\n"
+            "Private_Dirty: 20 kB\n"
+        )
         self.assertEqual(memory(text), (120 * 1024, 30 * 1024))
 
     def test_lists_of_processors(self):
@@ -64,7 +66,9 @@ class ChoiceOfCores(unittest.TestCase):
 
 class Origin(unittest.TestCase):
     def test_requests_are_the_third_counter(self):
-        text = "Active connections: 3 \nserver accepts handled requests\n 11 12 4711 \nReading: 0 Writing: 1 Waiting: 2 \n"
+        text = (
+            "Active connections: 3 \nserver accepts handled requests\n 11 12 4711 \nReading: 0 Writing: 1 Waiting: 2 \n"
+        )
         self.assertEqual(requests_of(text), 4711)
 
 

@@ -31,7 +31,9 @@ class Listeners(unittest.TestCase):
 
     def other(self, port, family="4"):
         """Another process that listens, too."""
-        child = subprocess.Popen([sys.executable, "-c", SERVER, str(port), family], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(port), family], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self.addCleanup(child.wait, 5)
         self.addCleanup(child.stdout.close)
         self.addCleanup(child.stdin.close)

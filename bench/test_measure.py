@@ -10,7 +10,7 @@ from dataclasses import replace
 import provide
 from fakes import Fake, answer
 from loads import LOADS
-from measure import Driven, measured, resident_under_load
+from measure import Generator, measured, resident_under_load
 from processes import Failed
 from start import until_answered
 
@@ -31,14 +31,15 @@ class Proxy:
 class Measurements(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.generator = provide.load_generator()
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        log = os.path.join(folder.name, "log")
+        cls.generator = Generator(provide.load_generator(), os.sched_getaffinity(0), log)
 
     def measure(self, answers, load=LOAD, origin=None):
         fake = Fake(answers)
         self.addCleanup(fake.close)
-        driven = Driven(self.generator, load, fake.port, os.sched_getaffinity(0), os.path.join(self.folder.name, "log"), 0.2, 0.05)
+        driven = self.generator.warmed_up(load, fake.port, 0.2, 0.05)
         try:
             return measured(driven, Proxy(), origin or fake)
         finally:
@@ -73,13 +74,18 @@ class Measurements(unittest.TestCase):
 
     def test_content_of_a_wrong_length_is_found(self):
         for length in (199, 201, 0):
-            self.refused(f"content of {length} octets instead of 200", lambda _, length=length: (answer(length=length), False))
+            self.refused(
+                f"content of {length} octets instead of 200",
+                lambda _, length=length: (answer(length=length), False),
+            )
 
     def test_content_that_is_cut_off_is_found(self):
         self.refused("ended 80 octets early", lambda _: (answer(content=b"s" * 120), True))
 
     def test_content_that_is_cut_off_is_found_among_many_and_where_each_request_has_a_connection(self):
-        cut_off = lambda number: (answer(content=b"s" * 199 if number == 50 else None), number == 50)  # noqa: E731
+        def cut_off(number):
+            return answer(content=b"s" * 199 if number == 50 else None), number == 50
+
         self.refused("ended 1 octets early", cut_off)
         self.refused("ended 1 octets early", cut_off, load=replace(LOAD, options=("--close",)))
 
@@ -102,7 +108,7 @@ class Measurements(unittest.TestCase):
         fake = Fake(lambda _: (answer(), False))
         self.addCleanup(fake.close)
         proxy = types.SimpleNamespace(resident=iter(range(10_000)).__next__)
-        driven = Driven(self.generator, LOAD, fake.port, os.sched_getaffinity(0), os.path.join(self.folder.name, "log"), 0.3, 0.05)
+        driven = self.generator.warmed_up(LOAD, fake.port, 0.3, 0.05)
         try:
             self.assertGreaterEqual(resident_under_load(driven, proxy), 2)
         finally:
@@ -116,8 +122,7 @@ class Starts(unittest.TestCase):
     def start(self, *answers):
         fake = Fake(lambda number: (answers[min(number, len(answers) - 1)], True))
         self.addCleanup(fake.close)
-        process = types.SimpleNamespace(name="fake", started=0, require_running=lambda: None)
-        process.started = time.monotonic()
+        process = types.SimpleNamespace(name="fake", started=time.monotonic(), require_running=lambda: None)
         return until_answered(types.SimpleNamespace(port=fake.port, process=process), LOAD)
 
     def test_not_yet_is_asked_again(self):
