@@ -3,6 +3,7 @@
 import http.client
 import os
 import shutil
+import ssl
 import tempfile
 import unittest
 from unittest import mock
@@ -55,6 +56,14 @@ class RealOrigin(unittest.TestCase):
         self.assertEqual(self.ask("/subjects/7", f"Bearer {TOKEN}-8")[0], 401)
         self.assertEqual(self.ask("/subjects/7", f"Bearer {TOKEN}-7", X_Bearward_Subject="7")[0], 400)
         self.assertEqual(self.ask("/numbered/7")[0], 400)
+
+    def test_each_port_speaks_the_protocol_that_its_load_is_for(self):
+        context = ssl.create_default_context(cafile=self.origin.ca)
+        for setup, status in (("tls", 200), ("h2", 400)):
+            connection = http.client.HTTPSConnection("localhost", self.origin.ports[setup], timeout=5, context=context)
+            self.addCleanup(connection.close)
+            connection.request("GET", "/small", headers={"Authorization": f"Bearer {TOKEN}"})
+            self.assertEqual(connection.getresponse().status, status, setup)
 
     def test_tokens_are_for_the_client_and_for_whom_it_may_ask(self):
         self.assertEqual(self.ask("/token", f"Basic {BASIC}", "POST")[0], 200)
