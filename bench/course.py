@@ -10,15 +10,17 @@ import shutil
 import tempfile
 
 import provide
+import wrk
 from listeners import Crowded
 from loads import LOADS, OURS
 from measure import Generator, measured, resident_under_load
 from origin import Origin
 from peers import Instance
-from processes import Cores, Failed, allow_descriptors
+from processes import Cores, Failed, allow_descriptors, require_counters
 from start import until_answered
 
 CONNECTIONS = (64, 1000)
+DRIVERS = ("load", "wrk")
 # Beside what is measured, each measurement warms up and has processes to start.
 WARM_SECONDS = 0.25
 OVERHEAD_SECONDS = 0.1
@@ -30,10 +32,12 @@ class Course:
     def __init__(self, arguments, tell):
         self.arguments = arguments
         self.tell = tell
+        require_counters()
         self.cores = Cores()
         self.descriptors = allow_descriptors()
         self.instances = {}
         self.ending = contextlib.ExitStack()
+        self.broken = set()
         self.mistakes = []
         self.left_out = []
 
@@ -69,11 +73,11 @@ class Course:
         # The load generator is not the only one that has to stay off the proxies' core.
         os.sched_setaffinity(0, self.cores.load)
 
-    def instance(self, name, setup, folder=None):
+    def instance(self, name, setup):
         """Started at its first use."""
         key = (name, setup)
-        if key not in self.instances:
-            self.instances[key] = self._start(name, setup, folder or os.path.join(self.folder, f"{name}-{setup}"))
+        if key not in self.instances and key not in self.broken:
+            self.instances[key] = self._start(name, setup, os.path.join(self.folder, f"{name}-{setup}"))
             until_answered(self.instances[key], probe(setup))
         return self.instances[key]
 
@@ -89,21 +93,24 @@ class Course:
     def estimated_seconds(self):
         each = self.arguments.seconds + WARM_SECONDS + OVERHEAD_SECONDS
         seconds = 5 + len(self.pairs()) * self.arguments.rounds * each
+        if self.arguments.wrk:
+            seconds += min(self.arguments.rounds, 5) * len(self.peers) * len(wrk.LOADS) * (each + 1.2)
         if self.arguments.memory:
             seconds += len(self.peers) * (len(CONNECTIONS) * 3 + self.arguments.starts * 0.15)
         return seconds
 
     def rounds(self):
-        """{load: {proxy: {round: figures}}}, as far as it got: what is over is kept when a later one fails."""
+        """{load: {proxy: {round: figures}}}; a proxy that fails is named and has no further figures, the others have theirs."""
         kept = {load.key: {name: {} for name in load.peers if name in self.peers} for load in self.arguments.loads}
         for load, name in self.pairs():
-            self.instance(name, load.setup)
+            with self.mistake(f"{name} ({load.setup})", (name, load.setup)):
+                self.instance(name, load.setup)
         for number in range(self.arguments.rounds):
             self.tell(f"round {number + 1} of {self.arguments.rounds}")
             self.require_alone()
             for place, load in enumerate(self.arguments.loads):
-                names = [name for name in load.peers if name in self.peers]
-                turn = (number + place) % len(names)
+                names = [name for name in load.peers if name in self.peers and (name, load.setup) not in self.broken]
+                turn = (number + place) % max(len(names), 1)
                 for name in names[turn:] + names[:turn]:
                     with self.mistake(f"{name}, load {load.key}, round {number + 1}"):
                         kept[load.key][name][number] = self._measure(load, name)
@@ -121,9 +128,12 @@ class Course:
         return self.generator.warmed_up(load, instance.port, seconds, WARM_SECONDS, connections)
 
     def require_alone(self):
+        """Every port has one listener, which is whom it is meant for. Without its origin, a run is over."""
         self.origin.require_alone()
-        for instance in self.instances.values():
-            instance.require_alone()
+        for key, instance in self.instances.items():
+            if key not in self.broken:
+                with self.mistake(instance.process.name, key):
+                    instance.require_alone()
 
     def memory(self):
         """{proxy: {connections: octets}}, each with a process that has done nothing else."""
@@ -156,6 +166,30 @@ class Course:
                             kept.setdefault(f"{name}, token stored", []).append(until_answered(instance, LOADS["a"]))
         return kept
 
+    def by_wrk(self):
+        """As `rounds`, driven by wrk; with ours beside it in the same round."""
+        program = provide.wrk(self.arguments.install)
+        kept = {
+            f"{load.key}, {driver}": {name: {} for name in load.peers if name in self.peers}
+            for load in self.arguments.loads
+            if load.key in wrk.LOADS
+            for driver in DRIVERS
+        }
+        for number in range(min(self.arguments.rounds, 5)):
+            self.require_alone()
+            for load in (load for load in self.arguments.loads if load.key in wrk.LOADS):
+                for name in (
+                    name for name in load.peers if name in self.peers and (name, load.setup) not in self.broken
+                ):
+                    with self.mistake(f"{name}, load {load.key} by wrk, round {number + 1}"):
+                        instance = self.instance(name, load.setup)
+                        figures = wrk.driven_by_wrk(
+                            program, load, instance, self.origin, self.generator, self.arguments.seconds
+                        )
+                        kept[f"{load.key}, wrk"][name][number] = figures
+                        kept[f"{load.key}, load"][name][number] = self._measure(load, name)
+        return kept
+
     @contextlib.contextmanager
     def _fresh(self, name, folder):
         instance = self._start(name, "plain", os.path.join(self.folder, f"{name}-{folder}"))
@@ -165,13 +199,16 @@ class Course:
             instance.process.end()
 
     @contextlib.contextmanager
-    def mistake(self, where):
-        """One figure that cannot be had is named, and makes the run fail at its end; the others are still worth having."""
+    def mistake(self, where, breaks=None):
+        """One figure that cannot be had is named, and makes the run fail at its end; the others are still worth having.
+        `breaks` names an instance that cannot be used any more."""
         try:
             yield
         except (Failed, Crowded) as why:
             self.mistakes.append(f"{where}: {why}")
             self.tell(f"FAILED: {where}: {why}")
+            if breaks:
+                self.broken.add(breaks)
 
 
 def probe(setup):

@@ -85,8 +85,8 @@ def measured(driven, proxy, origin):
     arrived = origin.requests() - requests - 1
     if arrived != figures["answers"]:
         raise Failed(f"{figures['answers']} answers were counted, and {arrived} requests at the origin")
-    if not figures["answers"]:
-        raise Failed("not one answer")
+    if not figures["answers"] or spent <= 0:
+        raise Failed(f"{figures['answers']} answers for {spent} ns")
     figures["cpu_us"] = spent / 1e3 / figures["answers"]
     figures["busy"] = spent / 1e9 / figures["seconds"]
     figures["per_second"] = figures["answers"] / figures["seconds"]

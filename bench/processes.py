@@ -165,11 +165,19 @@ def memory(smaps_rollup):
     return resident, private
 
 
-def allow_descriptors():
-    """As many files as the system lets us have; every process that is started inherits that. Returns how many."""
+def allow_descriptors(enough=20_000):
+    """As many files as the system lets us have, up to `enough`; what is started inherits that. Returns how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return most
+    allowed = enough if most == resource.RLIM_INFINITY else min(most, enough)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    return allowed
+
+
+def require_counters():
+    """Without these files of the kernel, a part of what a proxy costs would be missing."""
+    for name in ("children", "schedstat"):
+        if not os.path.exists(f"/proc/self/task/{threading.get_native_id()}/{name}"):
+            raise Failed(f"this kernel has no /proc/PID/task/TID/{name}: nothing can be measured here")
 
 
 def end_on_signals():

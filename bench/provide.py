@@ -143,3 +143,7 @@ def peer(name, install, binary=None):
 
 def nginx(install):
     return debian("nginx", "nginx-light", install)
+
+
+def wrk(install):
+    return debian("wrk", "wrk", install)

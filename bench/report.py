@@ -55,6 +55,19 @@ def load_summary(load, proxies, rounds):
     return result
 
 
+def driver_summary(by_wrk):
+    """{load and driver: {proxy: medians}}."""
+    keys = ("cpu_us", "p50_us", "p99_us", "per_second")
+    return {
+        driven: {
+            name: {key: median([figure[key] for figure in measured.values()]) for key in keys}
+            for name, measured in proxies.items()
+            if measured
+        }
+        for driven, proxies in by_wrk.items()
+    }
+
+
 def cpu(measured):
     return {number: figure["cpu_us"] for number, figure in measured.items()}
 
@@ -78,6 +91,7 @@ def tables(found):
             latency_table(found, proxies),
             comparison_table(found),
             process_table(found, proxies),
+            driver_table(found, proxies),
         )
         if table[2]
     ]
@@ -129,6 +143,16 @@ def latency_table(found, proxies):
         ["load", *proxies],
         rows,
     )
+
+
+def driver_table(found, proxies):
+    rows = []
+    for driven, of in found.get("by_wrk", {}).items():
+        cells = [driven]
+        for row in (of.get(name) for name in proxies):
+            cells.append("–" if row is None else f"{number(row['cpu_us'])} µs, {row['per_second']:,.0f}/s")
+        rows.append(cells)
+    return "The same load by two drivers: CPU per request, requests per second", ["load", *proxies], rows
 
 
 def comparison_table(found):

@@ -104,6 +104,16 @@ class Measurements(unittest.TestCase):
         origin.requests = lambda: next(origin.counts)
         self.refused("answers were counted, and 4 requests at the origin", lambda _: (answer(), False), origin=origin)
 
+    def test_a_proxy_that_had_no_time_at_all_was_not_the_one_that_answered(self):
+        fake = Fake(lambda _: (answer(), False))
+        self.addCleanup(fake.close)
+        driven = self.generator.warmed_up(LOAD, fake.port, 0.2, 0.05)
+        try:
+            with self.assertRaisesRegex(Failed, "answers for 0 ns"):
+                measured(driven, types.SimpleNamespace(cpu=lambda: 5), fake)
+        finally:
+            driven.end()
+
     def test_memory_is_only_taken_where_every_connection_is_active(self):
         fake = Fake(lambda _: (answer(), False))
         self.addCleanup(fake.close)
