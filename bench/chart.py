@@ -2,7 +2,7 @@
 
 from html import escape
 
-from loads import OURS, PEERS
+from loads import GOALS, OURS, PEERS
 
 WIDTH, COLUMNS, MARGIN, GAP = 860, 2, 16, 36
 TOP, TITLE, BAR, STEP, BETWEEN = 58, 20, 11, 16, 18
@@ -22,8 +22,8 @@ text { fill: #9198a1 } .h, .l { fill: #f0f6fc } .o, text.o { fill: #58a6ff } .p 
 
 
 def svg(found):
-    """One group of bars for each load that has peers; in each group, the longest bar is the costliest proxy."""
-    groups = [load for load in found["loads"].values() if len(load["proxies"]) > 1]
+    """One group of bars for each load that peers have goals in; in each group, the longest bar is the costliest proxy."""
+    groups = [load for key, load in found["loads"].items() if key in GOALS]
     across = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
     tall = TITLE + len(found["versions"]) * STEP + BETWEEN
     height = TOP + -(-len(groups) // COLUMNS) * tall

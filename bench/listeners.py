@@ -16,16 +16,18 @@ class Crowded(Exception):
 
 
 def listening(port, tables=("/proc/net/tcp", "/proc/net/tcp6")):
-    """The inodes of all sockets that listen on this port, on whatever address."""
-    inodes = []
+    """{inode: user id} of all sockets that listen on this port, on whatever address."""
+    found = {}
     for table in tables:
         try:
             with open(table, encoding="ascii") as file:
                 rows = [line.split() for line in file.readlines()[1:]]
         except FileNotFoundError:
             continue
-        inodes += [int(row[9]) for row in rows if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port]
-    return inodes
+        for row in rows:
+            if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port:
+                found[int(row[9])] = int(row[7])
+    return found
 
 
 def held_by(ids):
@@ -45,10 +47,16 @@ def held_by(ids):
 
 def require_one(port, name, ids):
     """Raises unless one socket listens on the port, and these processes have it."""
-    inodes = listening(port)
-    if len(inodes) != 1:
-        raise Crowded(f"{len(inodes)} sockets listen on port {port}, which {name} should have for itself")
-    if inodes[0] not in held_by(ids):
+    sockets = listening(port)
+    if len(sockets) != 1:
+        raise Crowded(f"{len(sockets)} sockets listen on port {port}, which {name} should have for itself")
+    [(inode, user)] = sockets.items()
+    try:
+        is_theirs = inode in held_by(ids)
+    except PermissionError:
+        # bearward lets nobody but root look into it. Then its user has to do, on a port that was free just before.
+        is_theirs = user == os.getuid()
+    if not is_theirs:
         raise Crowded(f"port {port} is not {name}'s but somebody else's")
 
 

@@ -46,7 +46,7 @@ LOADS = {
             target="/u{}/small",
             options=("--numbers", str(UPSTREAMS)),
             warm_answers=2 * UPSTREAMS,
-            peers=(OURS,),
+            peers=(OURS, "nginx"),
             than="a",
         ),
         Load(
@@ -54,7 +54,7 @@ LOADS = {
             "gateway, one of 1,000 upstreams",
             setup="gateway",
             target=f"/u{UPSTREAMS // 2}/small",
-            peers=(OURS,),
+            peers=(OURS, "nginx"),
             than="a",
         ),
         Load(

@@ -33,35 +33,39 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    upstream api {{
+{upstreams}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Authorization "{authorization}";
+        proxy_buffers 4 256k;
+        proxy_busy_buffers_size 512k;
+        proxy_max_temp_file_size 0;
+{tls}
+{locations}
+    }}
+}}
+"""
+
+NGINX_UPSTREAM = """    upstream {name} {{
         server 127.0.0.1:{upstream};
         keepalive 1024;
         keepalive_requests 1000000000;
         keepalive_time 24h;
         keepalive_timeout 600s;
     }}
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        location / {{
-            proxy_pass {scheme}://api;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Authorization "{authorization}";
-            proxy_buffers 4 256k;
-            proxy_busy_buffers_size 512k;
-            proxy_max_temp_file_size 0;
-{tls}
-        }}
-    }}
-}}
+"""
+
+NGINX_LOCATION = """        location {path} {{ proxy_pass {scheme}://{name}{rest}; }}
 """
 
 NGINX_TLS = """\
-            proxy_ssl_verify on;
-            proxy_ssl_trusted_certificate {ca};
-            proxy_ssl_server_name on;
-            proxy_ssl_name {name};
-            proxy_ssl_session_reuse on;"""
+        proxy_ssl_verify on;
+        proxy_ssl_trusted_certificate {ca};
+        proxy_ssl_server_name on;
+        proxy_ssl_name {name};
+        proxy_ssl_session_reuse on;"""
 
 HAPROXY = """\
 global
@@ -136,7 +140,13 @@ class Peer:
         return getattr(self, self.name)(setup, values)
 
     def nginx(self, setup, values):
-        values["scheme"], values["tls"] = ("https", NGINX_TLS.format(**values)) if setup == "tls" else ("http", "")
+        scheme, values["tls"] = ("https", NGINX_TLS.format(**values)) if setup == "tls" else ("http", "")
+        ways = [("api", "/", "")]
+        if setup == "gateway":
+            ways = [(f"u{number}", f"/u{number}/", "/") for number in range(UPSTREAMS)]
+        upstreams = [NGINX_UPSTREAM.format(name=name, upstream=values["upstream"]) for name, _, _ in ways]
+        locations = [NGINX_LOCATION.format(path=path, scheme=scheme, name=name, rest=rest) for name, path, rest in ways]
+        values["upstreams"], values["locations"] = "".join(upstreams), "".join(locations)
         path = written(values["folder"], "nginx.conf", NGINX.format(**values))
         return [self.program, "-p", values["folder"], "-e", "stderr", "-c", path]
 

@@ -41,6 +41,9 @@ class Kernel(unittest.TestCase):
             "Private_Dirty: 20 kB\n"
         )
         self.assertEqual(memory(text), (120 * 1024, 30 * 1024))
+        self.assertEqual(memory("VmRSS:\t  500 kB\nRssAnon:\t 90 kB\n"), (500 * 1024, 90 * 1024))
+        with self.assertRaises(ValueError):
+            memory("VmSize: 1 kB\n")
 
     def test_lists_of_processors(self):
         self.assertEqual(numbers("0,2-4\n"), {0, 2, 3, 4})

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 from listeners import Crowded, free_ports, held_by, listening, require_one
 
@@ -72,6 +73,15 @@ class Listeners(unittest.TestCase):
         with self.assertRaisesRegex(Crowded, "somebody else's"):
             require_one(port, "this test", [os.getpid()])
 
+    def test_of_a_process_that_cannot_be_looked_into_the_user_has_to_be_right(self):
+        with mock.patch("listeners.held_by", side_effect=PermissionError):
+            require_one(self.port, "this test", [os.getpid()])
+            with (
+                mock.patch("os.getuid", return_value=os.getuid() + 1),
+                self.assertRaisesRegex(Crowded, "somebody else's"),
+            ):
+                require_one(self.port, "this test", [os.getpid()])
+
     def test_none_is_not_one(self):
         [port] = free_ports(1)
         with self.assertRaisesRegex(Crowded, "0 sockets listen"):
@@ -86,7 +96,7 @@ class Listeners(unittest.TestCase):
     def test_only_ports_that_are_asked_for_count(self):
         with socket.create_server(("127.0.0.1", 0)):
             self.assertEqual(len(listening(self.port)), 1)
-            self.assertEqual(len(set(listening(self.port)) & held_by([os.getpid()])), 1)
+            self.assertEqual(len(listening(self.port).keys() & held_by([os.getpid()])), 1)
 
 
 if __name__ == "__main__":

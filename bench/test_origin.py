@@ -80,7 +80,7 @@ class RealOrigin(unittest.TestCase):
 
     def test_a_second_listener_on_one_of_its_ports_is_found(self):
         self.origin.require_alone()
-        with mock.patch("listeners.listening", return_value=[1, 2]), self.assertRaises(Crowded):
+        with mock.patch("listeners.listening", return_value={1: 0, 2: 0}), self.assertRaises(Crowded):
             self.origin.require_alone()
 
 

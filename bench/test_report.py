@@ -54,6 +54,12 @@ class Reports(unittest.TestCase):
             self.assertIn("left out: envoy: it is not here", text)
             self.assertIn("FAILED: haproxy, load a, round 2: status 502 instead of 200", text)
 
+    def test_a_run_that_was_disturbed_says_so(self):
+        self.assertNotIn("DISTURBED", report.as_text(self.found))
+        for row in self.found["loads"]["a"]["proxies"].values():
+            row["busy"] = 0.42
+        self.assertIn("DISTURBED: the proxies had 42 % of their core", report.as_text(self.found))
+
     def test_a_proxy_without_a_single_figure_is_a_dash(self):
         one = found(bearward=[10], nginx=[])
         self.assertIn("–", report.as_text(one))
