@@ -23,7 +23,7 @@ CONNECTIONS = (64, 1000)
 DRIVERS = ("load", "wrk")
 # Beside what is measured, each measurement warms up and has processes to start.
 WARM_SECONDS = 0.25
-OVERHEAD_SECONDS = 0.1
+OVERHEAD_SECONDS = 0.25
 
 
 class Course:
@@ -76,7 +76,7 @@ class Course:
     def instance(self, name, setup):
         """Started at its first use."""
         key = (name, setup)
-        if key not in self.instances and key not in self.broken:
+        if key not in self.instances:
             self.instances[key] = self._start(name, setup, os.path.join(self.folder, f"{name}-{setup}"))
             until_answered(self.instances[key], probe(setup))
         return self.instances[key]
@@ -86,30 +86,32 @@ class Course:
         self.ending.callback(instance.process.end)
         return instance
 
-    def pairs(self):
-        """Each load with each proxy that has it."""
-        return [(load, name) for load in self.arguments.loads for name in load.peers if name in self.peers]
-
     def estimated_seconds(self):
         each = self.arguments.seconds + WARM_SECONDS + OVERHEAD_SECONDS
-        seconds = 5 + len(self.pairs()) * self.arguments.rounds * each
+        pairs = sum(len(self.usable(load)) for load in self.arguments.loads)
+        seconds = 5 + pairs * self.arguments.rounds * each
         if self.arguments.wrk:
             seconds += min(self.arguments.rounds, 5) * len(self.peers) * len(wrk.LOADS) * (each + 1.2)
         if self.arguments.memory:
             seconds += len(self.peers) * (len(CONNECTIONS) * 3 + self.arguments.starts * 0.15)
         return seconds
 
+    def usable(self, load):
+        """The proxies that have this load, but for those that have failed."""
+        return [name for name in load.peers if name in self.peers and (name, load.setup) not in self.broken]
+
     def rounds(self):
         """{load: {proxy: {round: figures}}}; a proxy that fails is named and has no further figures, the others have theirs."""
-        kept = {load.key: {name: {} for name in load.peers if name in self.peers} for load in self.arguments.loads}
-        for load, name in self.pairs():
-            with self.mistake(f"{name} ({load.setup})", (name, load.setup)):
-                self.instance(name, load.setup)
+        kept = {load.key: {name: {} for name in self.usable(load)} for load in self.arguments.loads}
+        for load in self.arguments.loads:
+            for name in self.usable(load):
+                with self.mistake(f"{name} ({load.setup})", (name, load.setup)):
+                    self.instance(name, load.setup)
         for number in range(self.arguments.rounds):
             self.tell(f"round {number + 1} of {self.arguments.rounds}")
             self.require_alone()
             for place, load in enumerate(self.arguments.loads):
-                names = [name for name in load.peers if name in self.peers and (name, load.setup) not in self.broken]
+                names = self.usable(load)
                 turn = (number + place) % max(len(names), 1)
                 for name in names[turn:] + names[:turn]:
                     with self.mistake(f"{name}, load {load.key}, round {number + 1}"):
@@ -167,27 +169,19 @@ class Course:
         return kept
 
     def by_wrk(self):
-        """As `rounds`, driven by wrk; with ours beside it in the same round."""
+        """As `rounds`, driven by wrk, with ours right after it."""
         program = provide.wrk(self.arguments.install)
-        kept = {
-            f"{load.key}, {driver}": {name: {} for name in load.peers if name in self.peers}
-            for load in self.arguments.loads
-            if load.key in wrk.LOADS
-            for driver in DRIVERS
-        }
+        loads = [load for load in self.arguments.loads if load.key in wrk.LOADS]
+        kept = {f"{load.key}, {driver}": {} for load in loads for driver in DRIVERS}
         for number in range(min(self.arguments.rounds, 5)):
             self.require_alone()
-            for load in (load for load in self.arguments.loads if load.key in wrk.LOADS):
-                for name in (
-                    name for name in load.peers if name in self.peers and (name, load.setup) not in self.broken
-                ):
-                    with self.mistake(f"{name}, load {load.key} by wrk, round {number + 1}"):
-                        instance = self.instance(name, load.setup)
-                        figures = wrk.driven_by_wrk(
-                            program, load, instance, self.origin, self.generator, self.arguments.seconds
-                        )
-                        kept[f"{load.key}, wrk"][name][number] = figures
-                        kept[f"{load.key}, load"][name][number] = self._measure(load, name)
+            for load, name in [(one, name) for one in loads for name in self.usable(one)]:
+                with self.mistake(f"{name}, load {load.key} by wrk, round {number + 1}"):
+                    instance = self.instance(name, load.setup)
+                    drive = (program, load, instance, self.origin, self.generator, self.arguments.seconds)
+                    figures = {"wrk": wrk.driven_by_wrk(*drive), "load": self._measure(load, name)}
+                    for driver in DRIVERS:
+                        kept[f"{load.key}, {driver}"].setdefault(name, {})[number] = figures[driver]
         return kept
 
     @contextlib.contextmanager
@@ -204,7 +198,7 @@ class Course:
         `breaks` names an instance that cannot be used any more."""
         try:
             yield
-        except (Failed, Crowded) as why:
+        except (Failed, Crowded, OSError, ValueError) as why:
             self.mistakes.append(f"{where}: {why}")
             self.tell(f"FAILED: {where}: {why}")
             if breaks:

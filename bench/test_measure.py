@@ -14,7 +14,8 @@ from measure import Generator, measured, resident_under_load
 from processes import Failed
 from start import until_answered
 
-LOAD = replace(LOADS["a"], connections=4)
+# However slow the machine: as many answers that one among many is among them.
+LOAD = replace(LOADS["a"], connections=4, warm_answers=200)
 
 
 class Proxy:
@@ -51,7 +52,7 @@ class Measurements(unittest.TestCase):
 
     def test_right_answers_are_counted_and_timed(self):
         figures = self.measure(lambda _: (answer(), False))
-        self.assertGreater(figures["answers"], 10)
+        self.assertGreaterEqual(figures["answers"], LOAD.connections)
         self.assertGreaterEqual(figures["least"], 1)
         self.assertAlmostEqual(figures["cpu_us"], 1000 / figures["answers"])
         self.assertTrue(0 < figures["p50_us"] <= figures["p99_us"] <= figures["max_us"] < 1e7, figures)
@@ -59,12 +60,12 @@ class Measurements(unittest.TestCase):
 
     def test_a_connection_for_each_request(self):
         figures = self.measure(lambda _: (answer(), False), load=replace(LOAD, options=("--close",)))
-        self.assertGreater(figures["answers"], 10)
+        self.assertGreaterEqual(figures["answers"], LOAD.connections)
 
     def test_content_that_comes_in_pieces_is_whole(self):
-        load = replace(LOAD, length=3_000_000)
+        load = replace(LOAD, length=3_000_000, warm_answers=4)
         octets = answer(length=load.length)
-        self.assertGreater(self.measure(lambda _: (octets, False), load=load)["answers"], 3)
+        self.assertGreaterEqual(self.measure(lambda _: (octets, False), load=load)["least"], 1)
 
     def test_a_wrong_status_is_found(self):
         self.refused("status 401 instead of 200", lambda _: (answer(401), False))

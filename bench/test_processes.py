@@ -20,6 +20,10 @@ time.sleep(60)
 """
 
 
+# Before any test has started anything.
+CORES = os.sched_getaffinity(0)
+
+
 def is_running(pid):
     """Not ended, and no zombie that nobody has asked for yet."""
     try:
@@ -36,7 +40,7 @@ class Processes(unittest.TestCase):
         self.folder = folder.name
 
     def start(self, *command):
-        process = Process("it", command, {max(os.sched_getaffinity(0))}, os.path.join(self.folder, "log"))
+        process = Process("it", command, {max(CORES)}, os.path.join(self.folder, "log"))
         self.addCleanup(process.end)
         return process
 
@@ -59,10 +63,9 @@ class Processes(unittest.TestCase):
         process.end()
 
     def test_it_runs_on_its_core_and_those_who_start_it_stay_on_theirs(self):
-        before = os.sched_getaffinity(0)
         process = self.start("sleep", "60")
-        self.assertEqual(os.sched_getaffinity(process.child.pid), {max(before)})
-        self.assertEqual(os.sched_getaffinity(0), before)
+        self.assertEqual(os.sched_getaffinity(process.child.pid), {max(CORES)})
+        self.assertEqual(os.sched_getaffinity(0), CORES)
 
     def test_what_it_had_of_its_core_only_grows(self):
         process = self.start(sys.executable, "-c", "while True: pass")
