@@ -35,7 +35,9 @@ async fn everything_the_readme_tells_to_type_works() {
         match block {
             Block::Configuration { name, text } => drop(stage.write(&name, &text)),
             Block::Console(commands) => {
-                for command in commands.iter().filter(|it| ![TEST_COMMAND, BENCH_COMMAND].contains(&&*it.line)) {
+                for command in
+                    commands.iter().filter(|it| ![TEST_COMMAND, BENCH_COMMAND].contains(&&*it.line))
+                {
                     said.push_str(&stage.type_in(command).await);
                 }
             }
@@ -58,7 +60,9 @@ fn what_ci_runs_stands_between_its_markers() {
     {
         let marked = readme.split_once(marker).expect("a marker").1;
         let marked = marked.split_once("<!-- end -->").expect("an end").0;
-        let [Block::Console(commands)] = &blocks(marked)[..] else { panic!("not one console block: {marked}") };
+        let [Block::Console(commands)] = &blocks(marked)[..] else {
+            panic!("not one console block: {marked}")
+        };
         let lines: Vec<_> = commands.iter().map(|command| command.line.as_str()).collect();
         assert_eq!(lines, [expected]);
     }
