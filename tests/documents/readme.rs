@@ -10,6 +10,8 @@ use crate::{
 
 /// The line that CI runs, which must not run itself.
 const TEST_COMMAND: &str = "cargo test";
+/// CI runs this one, too, with `--quick`: it takes a quarter of an hour and every core, which no test may.
+const BENCH_COMMAND: &str = "bench/run";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_the_readme_tells_to_type_works() {
@@ -33,7 +35,9 @@ async fn everything_the_readme_tells_to_type_works() {
         match block {
             Block::Configuration { name, text } => drop(stage.write(&name, &text)),
             Block::Console(commands) => {
-                for command in commands.iter().filter(|it| it.line != TEST_COMMAND) {
+                for command in
+                    commands.iter().filter(|it| ![TEST_COMMAND, BENCH_COMMAND].contains(&&*it.line))
+                {
                     said.push_str(&stage.type_in(command).await);
                 }
             }
@@ -49,11 +53,26 @@ async fn everything_the_readme_tells_to_type_works() {
 }
 
 #[test]
-fn the_test_command_stands_between_its_markers() {
+fn what_ci_runs_stands_between_its_markers() {
     let readme = read(&root().join("README.md"));
-    let marked = readme.split_once("<!-- test command -->\n").expect("a marker").1;
-    let marked = marked.split_once("<!-- end -->").expect("an end").0;
-    let [Block::Console(commands)] = &blocks(marked)[..] else { panic!("not one console block: {marked}") };
-    let lines: Vec<_> = commands.iter().map(|command| command.line.as_str()).collect();
-    assert_eq!(lines, [TEST_COMMAND]);
+    for (marker, expected) in
+        [("<!-- test command -->\n", TEST_COMMAND), ("<!-- bench command -->\n", BENCH_COMMAND)]
+    {
+        let marked = readme.split_once(marker).expect("a marker").1;
+        let marked = marked.split_once("<!-- end -->").expect("an end").0;
+        let [Block::Console(commands)] = &blocks(marked)[..] else {
+            panic!("not one console block: {marked}")
+        };
+        let lines: Vec<_> = commands.iter().map(|command| command.line.as_str()).collect();
+        assert_eq!(lines, [expected]);
+    }
+}
+
+#[test]
+fn ci_runs_what_no_test_runs() {
+    let ci = read(&root().join(".ci/run"));
+    for step in ["step \"tests\" documented_tests\n", "step \"bench\" documented_bench\n"] {
+        assert!(ci.contains(step), "{step}");
+    }
+    assert!(root().join(BENCH_COMMAND).is_file());
 }
