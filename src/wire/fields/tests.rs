@@ -244,6 +244,11 @@ fn values() -> impl Strategy<Value = String> {
     "([!-~\u{e9}]([ \t!-~]{0,20}[!-~])?)?"
 }
 
+/// White space, mostly as it is usual.
+fn white_space(usual: &'static str) -> impl Strategy<Value = String> {
+    prop_oneof![3 => Just(usual.to_owned()), 1 => "[ \t]{0,2}"]
+}
+
 /// What is done to fields.
 #[derive(Clone, Debug)]
 enum Change {
@@ -364,15 +369,13 @@ proptest! {
     /// Lines that go on together are copied together; one by one it would be the same.
     #[test]
     fn whatever_stays_behind_the_rest_is_written_as_it_stands(
-        lines in prop::collection::vec((names(), values(), "[ \t]{0,2}", "[ \t]{0,2}"), 0..16),
+        lines in prop::collection::vec((names(), values(), white_space(" "), white_space("")), 0..16),
         before in "(|GET / HTTP/1.1\r\n)",
         changes in prop::collection::vec(changes(), 0..4),
         onward in prop::collection::vec(0u8..6, 1..16),
     ) {
         let mut text = before.clone().into_bytes();
         for (name, value, leading, trailing) in &lines {
-            // Most have the one space that is usual.
-            let leading = if leading.len() == 2 { leading } else { " " };
             text.extend_from_slice(format!("{name}:{leading}{value}{trailing}\r\n").as_bytes());
         }
         text.extend_from_slice(b"\r\n");
