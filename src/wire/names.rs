@@ -131,7 +131,9 @@ fn is_same(text: &[u8], spelled: &[u8]) -> bool {
         Some([*octets.first_chunk()?, between.unwrap_or(*octets.first_chunk()?), *octets.last_chunk()?])
     };
     match (words(text), words(spelled)) {
-        (Some(texts), Some(words)) => texts.iter().zip(&words).all(|(text, spelled)| is_same_word(*text, *spelled)),
+        (Some(texts), Some(words)) => {
+            texts.iter().zip(&words).all(|(text, spelled)| is_same_word(*text, *spelled))
+        }
         _ => text.eq_ignore_ascii_case(spelled),
     }
 }
