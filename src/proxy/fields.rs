@@ -203,7 +203,9 @@ fn host_meant(app: &RequestHead) -> Option<&[u8]> {
 /// (RFC 7838) stays behind: it speaks of the API's own address, and an application that went there would go past us.
 pub(super) fn of_answer(fields: &mut Fields) {
     const STAY: Names = HOP_BY_HOP.and(Names::of(&[Name::ALT_SVC]));
-    if fields.known().meet(STAY) {
+    // What writes a head leaves these two out in any case, and most have no more.
+    const FRAME: Names = Names::of(&[Name::CONNECTION, Name::TRANSFER_ENCODING]);
+    if fields.known().meet(STAY.without(FRAME)) || fields.connection().others {
         let named: Vec<Vec<u8>> = named_by_connection(fields).into_iter().map(<[u8]>::to_vec).collect();
         fields.retain(|field| !field.known.is_some_and(|name| STAY.has(name)) && !is_named(&named, field));
     }

@@ -81,7 +81,7 @@ fn framing(
     status: StatusCode,
     fields: &Fields,
 ) -> Result<Framing, HeadError> {
-    let chunked = is_chunked(version, fields)?;
+    let chunked = fields.contains(Name::TRANSFER_ENCODING) && is_chunked(version, fields)?;
     let length = content_length(fields)?;
     if chunked && length.is_some() {
         return Err(HeadError::Malformed("the answer has both Content-Length and Transfer-Encoding"));
@@ -112,6 +112,9 @@ fn is_chunked(version: Version, fields: &Fields) -> Result<bool, HeadError> {
 
 /// Equal repetitions count as one (RFC 9112 section 6.3).
 fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
+    if let Some(length) = fields.get_only(Name::CONTENT_LENGTH).and_then(head::content_length) {
+        return Ok(Some(length));
+    }
     let mut length = None;
     for value in fields.get_all(Name::CONTENT_LENGTH) {
         for item in value.split(|octet| *octet == b',') {

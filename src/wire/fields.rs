@@ -144,6 +144,17 @@ impl Index {
         index
     }
 
+    /// The first line of a known name.
+    fn first<'a>(&self, name: Name, lines: &'a [Line]) -> Option<&'a Line> {
+        if !self.known.has(name) {
+            return None;
+        }
+        match self.first[name.number()] {
+            u8::MAX => lines.iter().find(|line| line.name == Some(name)),
+            at => lines.get(usize::from(at)),
+        }
+    }
+
     /// Among which lines those of a known name are to be looked for.
     fn among<'a>(&self, name: Name, lines: &'a [Line]) -> &'a [Line] {
         if !self.known.has(name) {
@@ -181,11 +192,19 @@ impl Fields {
 
     /// The first value of a name.
     pub fn get(&self, name: impl Named) -> Option<&[u8]> {
-        self.get_all(name).next()
+        match name.known() {
+            Some(known) => self.index.first(known, &self.lines).map(|line| self.value(line)),
+            None => self.get_all(name).next(),
+        }
     }
 
     /// The value of a name that is there once.
     pub fn get_only(&self, name: impl Named) -> Option<&[u8]> {
+        if let Some(known) = name.known()
+            && !self.index.repeated.has(known)
+        {
+            return self.get(known);
+        }
         let mut values = self.get_all(name);
         values.next().filter(|_| values.next().is_none())
     }
@@ -204,6 +223,13 @@ impl Fields {
     /// What Connection says (RFC 9110 section 7.6.1).
     pub fn connection(&self) -> Connection {
         let mut said = Connection::default();
+        if !self.index.known.has(Name::CONNECTION) {
+            return said;
+        }
+        // As nearly everybody says it.
+        if self.get_only(Name::CONNECTION) == Some(b"keep-alive") {
+            return Connection { keep_alive: true, ..said };
+        }
         for option in self.members(Name::CONNECTION) {
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 said.keep_alive = true;

@@ -130,7 +130,7 @@ fn check_host(fields: &Fields, version: Version) -> Result<(), HeadError> {
         (None, _) if version == Version::HTTP_10 => Ok(()),
         (None, _) => Err(HeadError::Malformed("the request has no Host")),
         (Some(_), Some(_)) => Err(HeadError::Malformed("the request has more than one Host")),
-        (Some(host), None) => match target::host_and_port(host) {
+        (Some(host), None) => match target::host_and_port_octets(host) {
             Some(_) => Ok(()),
             None => Err(HeadError::Malformed("the request's Host is not valid")),
         },
