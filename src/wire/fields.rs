@@ -1,7 +1,7 @@
 //! A field section: the lines of a head behind its first, and of trailers (RFC 9112 section 5).
 //!
-//! Knows where a section ends, what a field line is, and fields as they came: their octets, in their order, spelled as they were. Does
-//! not know what a field means.
+//! Knows fields as they came: their octets, in their order, spelled as they were. What a field line is and where a section ends, `reading`
+//! knows. Does not know what a field means.
 //!
 //! A line is found by its LF and has to end in CRLF; CR and LF stand nowhere else. So there is one way to see the lines, whoever
 //! looks. A head is read once and its octets stay where they are: what is kept is where each name and value stands, so that what goes
