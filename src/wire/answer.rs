@@ -27,13 +27,21 @@ pub fn answer(
     if buffer[..known] != NAME[..known] {
         return Err(HeadError::Malformed("the answer does not begin with HTTP/"));
     }
-    let Some(end) = fields::end(buffer, limits.size, limits.fields + 1)? else { return Ok(None) };
-    let head = buffer.split_to(end).freeze();
-    let line = fields::first_line(&head)?;
+    let section = match fields::first_line(buffer)? {
+        Some(line) => {
+            let section = fields::section(buffer, line + 2, BeforeColon::Removed, limits.fields)?;
+            section.map(|section| (line, section))
+        }
+        None => None,
+    };
+    let Some((line, section)) = section else {
+        return fields::end(buffer, limits.size, limits.fields + 1).map(|_| None);
+    };
+    if section.end > limits.size {
+        return Err(HeadError::TooLarge);
+    }
+    let head = buffer.split_to(section.end).freeze();
     let StatusLine { version, status, reason } = StatusLine::of(&head[..line])?;
-    let fields = fields::read(&head, line + 2, BeforeColon::Removed, limits.fields)?;
-    let framing = framing(method, version, status, &fields)?;
-    let persists = framing != Framing::Close && persists(version, &fields);
     let reason = match status.canonical_reason() {
         Some(usual) if usual.as_bytes() == reason => None,
         _ => Some(
@@ -41,6 +49,9 @@ pub fn answer(
                 .ok_or(HeadError::Malformed("the reason phrase has a CR or another control character"))?,
         ),
     };
+    let fields = section.of(head);
+    let framing = framing(method, version, status, &fields)?;
+    let persists = framing != Framing::Close && persists(version, &fields);
     let head = AnswerHead { status, reason, version, fields };
     Ok(Some(Read { head: Box::new(head), framing, persists, underscored: false }))
 }

@@ -16,7 +16,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub(super) use self::reading::first_line;
+pub(super) use self::reading::{first_line, section};
 pub use self::reading::{BeforeColon, end, read};
 pub use super::names::{Name, Named, Names};
 
@@ -45,6 +45,8 @@ struct Line {
     name_end: u32,
     value: u32,
     value_end: u32,
+    /// Behind its CRLF.
+    end: u32,
     name: Option<Name>,
     /// Among what was added.
     is_added: bool,
@@ -269,6 +271,7 @@ impl Fields {
             name_end: place(name.len()),
             value: place(name.len() + 2),
             value_end: place(name.len() + 2 + value.len()),
+            end: place(name.len() + 2 + value.len() + 2),
             name: known,
             is_added: true,
         });
