@@ -5,6 +5,7 @@
 //! fields, in their order, and is asked for each whether it goes on.
 
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use http_body::Frame;
 use hyper::ext::Protocol;
@@ -75,12 +76,12 @@ impl<'a> Outgoing<'a> {
     ///
     /// # Errors
     /// There was no answer.
-    pub(super) async fn send_afresh(
-        &self,
+    pub(super) fn send_afresh<'b>(
+        &'b self,
         body: RequestBody,
-        interim: &dyn Fn(Box<AnswerHead>),
-    ) -> Result<Answer<AnswerBody<RequestBody>>, SendError> {
-        self.route.client().send_afresh(self, body, interim).await
+        interim: &'b dyn Fn(Box<AnswerHead>),
+    ) -> LocalBoxFuture<'b, Result<Answer<AnswerBody<RequestBody>>, SendError>> {
+        self.route.client().send_afresh(self, body, interim)
     }
 
     /// Whether the application's own field of this name goes on.

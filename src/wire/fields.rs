@@ -50,6 +50,8 @@ struct Line {
     name: Option<Name>,
     /// Among what was added.
     is_added: bool,
+    /// It was read as we would write it.
+    is_plain: bool,
 }
 
 /// One field.
@@ -274,6 +276,7 @@ impl Fields {
             end: place(name.len() + 2 + value.len() + 2),
             name: known,
             is_added: true,
+            is_plain: true,
         });
         write(name, value, &mut self.added);
     }
@@ -317,12 +320,12 @@ impl Fields {
             let field = self.field(line);
             let begin = line.begin as usize;
             match onward(&field) {
-                Onward::Goes if !line.is_added && self.is_plain(line) => {
+                Onward::Goes if line.is_plain && !line.is_added => {
                     if run.end != begin {
                         out.extend_from_slice(&self.read[run]);
                         run = begin..begin;
                     }
-                    run.end = line.value_end as usize + 2;
+                    run.end = line.end as usize;
                     continue;
                 }
                 Onward::Stays => continue,
@@ -336,14 +339,6 @@ impl Fields {
             }
         }
         out.extend_from_slice(&self.read[run]);
-    }
-
-    /// Whether it stands there as we would write it.
-    fn is_plain(&self, line: &Line) -> bool {
-        let value_end = line.value_end as usize;
-        line.value - line.name_end == 2
-            && self.read.get(line.name_end as usize + 1) == Some(&b' ')
-            && self.read.get(value_end..value_end + 2) == Some(b"\r\n")
     }
 
     /// For a library that has them so.

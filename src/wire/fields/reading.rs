@@ -152,6 +152,7 @@ fn line(octets: &[u8], begin: usize, before_colon: BeforeColon) -> Result<Option
         end: place(end + 2)?,
         name,
         is_added: false,
+        is_plain: value == name_end + 2 && octets.get(name_end + 1) == Some(&b' ') && value_end == end,
     }))
 }
 
