@@ -68,12 +68,13 @@ impl Admission {
         })
     }
 
-    fn knows(&self, host: &str, local: Option<SocketAddr>) -> bool {
-        let host = host.strip_suffix('.').unwrap_or(host);
+    fn knows(&self, host: &[u8], local: Option<SocketAddr>) -> bool {
+        let host = host.strip_suffix(b".").unwrap_or(host);
         // As nearly every application says it.
-        if host == "127.0.0.1" || host.eq_ignore_ascii_case("localhost") {
+        if host == b"127.0.0.1" || host.eq_ignore_ascii_case(b"localhost") {
             return true;
         }
+        let Ok(host) = std::str::from_utf8(host) else { return false };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse::<IpAddr>() {
             // Browsers say which site asks (Sec-Fetch-Site) only where they take the address for a loopback one. They do not take
@@ -93,13 +94,13 @@ impl Admission {
             || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
-    fn admit_page(&self, fields: &Fields, host: &str) -> Result<(), Refusal> {
+    fn admit_page(&self, fields: &Fields, host: &[u8]) -> Result<(), Refusal> {
         self.admit_pages(fields, |origin| {
             // A page that came through this very listener is at home here.
             // Without TLS here, somebody in front of us may speak it.
             let plain = origin.strip_prefix("http://").filter(|_| !self.tls);
             let own = plain.or_else(|| origin.strip_prefix("https://"));
-            own.is_some_and(|own| own.eq_ignore_ascii_case(host))
+            own.is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(host))
         })
     }
 
@@ -149,7 +150,7 @@ pub fn is_loopback(fields: &Fields) -> bool {
 /// The one valid Host (RFC 9112 section 3.2: missing, several or invalid is a bad request).
 pub(super) fn the_host(fields: &Fields) -> Result<Authority, Refusal> {
     let host = the_host_and_port(fields)?;
-    host.whole.parse().map_err(|_| Refusal::InvalidHost)
+    host.whole.try_into().map_err(|_| Refusal::InvalidHost)
 }
 
 fn the_host_and_port(fields: &Fields) -> Result<Host<'_>, Refusal> {
@@ -158,15 +159,14 @@ fn the_host_and_port(fields: &Fields) -> Result<Host<'_>, Refusal> {
 
 /// No user information (RFC 9110 section 4.2.4), and a port that is one, if any.
 fn host_and_port(octets: &[u8]) -> Result<Host<'_>, Refusal> {
-    let (name, _) = target::host_and_port(octets).ok_or(Refusal::InvalidHost)?;
-    let whole = std::str::from_utf8(octets).map_err(|_| Refusal::InvalidHost)?;
-    Ok(Host { name, whole })
+    let (name, _) = target::host_and_port_octets(octets).ok_or(Refusal::InvalidHost)?;
+    Ok(Host { name, whole: octets })
 }
 
 /// A host that is asked for, with and without its port.
 struct Host<'a> {
-    name: &'a str,
-    whole: &'a str,
+    name: &'a [u8],
+    whole: &'a [u8],
 }
 
 /// What a browser says of the page that asks.

@@ -71,14 +71,21 @@ impl fmt::Debug for Own {
 /// An upstream's body: what was looked at already, then what still comes.
 #[derive(Debug)]
 pub(super) struct Streamed {
-    seen: VecDeque<Frame<Bytes>>,
-    seen_len: u64,
+    /// Boxed: hardly any answer is looked at, and each is handed on by value.
+    seen: Option<Box<Seen>>,
     rest: Option<AnswerBody>,
-    failed: Option<BodyError>,
     /// What is still to be handed on of a content whose length the upstream told: framing is passed on as it came.
     left: Option<u64>,
     /// None for content of unknown length: an event stream may be silent for as long as it likes.
     stall: Option<Stall>,
+}
+
+/// What was looked at and is still to be handed on.
+#[derive(Debug, Default)]
+struct Seen {
+    frames: VecDeque<Frame<Bytes>>,
+    length: u64,
+    failed: Option<BodyError>,
 }
 
 /// Why an answer's body ended early. The application's connection is cut, so that it cannot take it for whole.
@@ -132,14 +139,7 @@ impl ResponseBody {
 impl Streamed {
     pub(super) fn new(rest: AnswerBody, patience: &Rc<Patience>) -> Self {
         let left = rest.size_hint().exact();
-        Self {
-            seen: VecDeque::new(),
-            seen_len: 0,
-            rest: Some(rest),
-            failed: None,
-            left,
-            stall: left.map(|_| Stall::new(patience)),
-        }
+        Self { seen: None, rest: Some(rest), left, stall: left.map(|_| Stall::new(patience)) }
     }
 
     /// Reads on until the end, for ten seconds at most or until more than `most` octets are held; whether it is all
@@ -157,14 +157,22 @@ impl Streamed {
     }
 
     async fn read_on(&mut self, most: usize) -> bool {
-        while self.rest.is_some() && self.failed.is_none() && self.seen_len <= most as u64 {
-            match std::future::poll_fn(|cx| self.poll_rest(cx)).await {
-                Some(Ok(frame)) => self.keep(frame),
-                Some(Err(error)) => self.failed = Some(error),
-                None => {}
+        while self.rest.is_some() && self.is_sound_up_to(most) {
+            let Some(next) = std::future::poll_fn(|cx| self.poll_rest(cx)).await else { break };
+            let seen = self.seen.get_or_insert_default();
+            match next {
+                Ok(frame) => {
+                    seen.length += length_of(&frame);
+                    seen.frames.push_back(frame);
+                }
+                Err(error) => seen.failed = Some(error),
             }
         }
-        self.rest.is_none() && self.failed.is_none() && self.seen_len <= most as u64
+        self.rest.is_none() && self.is_sound_up_to(most)
+    }
+
+    fn is_sound_up_to(&self, most: usize) -> bool {
+        self.seen.as_ref().is_none_or(|seen| seen.failed.is_none() && seen.length <= most as u64)
     }
 
     /// The connection, where the answer has given it up to another protocol.
@@ -174,14 +182,8 @@ impl Streamed {
 
     /// What is held of the content.
     pub(super) fn held(&self) -> Vec<u8> {
-        let mut content = Vec::with_capacity(usize::try_from(self.seen_len).unwrap_or(0));
-        self.seen.iter().filter_map(Frame::data_ref).for_each(|data| content.extend_from_slice(data));
-        content
-    }
-
-    fn keep(&mut self, frame: Frame<Bytes>) {
-        self.seen_len += length_of(&frame);
-        self.seen.push_back(frame);
+        let frames = self.seen.iter().flat_map(|seen| &seen.frames);
+        frames.filter_map(Frame::data_ref).flatten().copied().collect()
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -214,7 +216,7 @@ impl Streamed {
 
     fn poll_pipe(&mut self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<Option<Result<usize, BodyError>>> {
         // What was looked at goes out first.
-        if !self.seen.is_empty() || self.failed.is_some() {
+        if self.seen.is_some() {
             return Poll::Ready(None);
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
@@ -234,14 +236,19 @@ impl Streamed {
         Poll::Ready(Some(moved.map_err(BodyError::Upstream)))
     }
 
+    fn next_seen(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+        let seen = self.seen.as_mut()?;
+        let next = seen.frames.pop_front().map(Ok).or_else(|| seen.failed.take().map(Err));
+        if seen.frames.is_empty() && seen.failed.is_none() {
+            self.seen = None;
+        }
+        next
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let next = if let Some(frame) = self.seen.pop_front() {
-            self.seen_len -= length_of(&frame);
-            Some(Ok(frame))
-        } else if let Some(error) = self.failed.take() {
-            Some(Err(error))
-        } else {
-            ready!(self.poll_rest(cx))
+        let next = match self.next_seen() {
+            Some(seen) => Some(seen),
+            None => ready!(self.poll_rest(cx)),
         };
         if let (Some(left), Some(Ok(frame))) = (&mut self.left, &next) {
             *left = left.saturating_sub(length_of(frame));
@@ -263,10 +270,7 @@ impl Body for Streamed {
 
     fn is_end_stream(&self) -> bool {
         // A body of unknown length that was wholly looked at must still go out in chunks, though it be empty.
-        self.left == Some(0)
-            && self.seen.is_empty()
-            && self.failed.is_none()
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.left == Some(0) && self.seen.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -5,6 +5,7 @@
 //! fields, in their order, and is asked for each whether it goes on.
 
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use http_body::Frame;
 use hyper::ext::Protocol;
@@ -75,12 +76,12 @@ impl<'a> Outgoing<'a> {
     ///
     /// # Errors
     /// There was no answer.
-    pub(super) async fn send_afresh(
-        &self,
+    pub(super) fn send_afresh<'b>(
+        &'b self,
         body: RequestBody,
-        interim: &dyn Fn(Box<AnswerHead>),
-    ) -> Result<Answer<AnswerBody<RequestBody>>, SendError> {
-        self.route.client().send_afresh(self, body, interim).await
+        interim: &'b dyn Fn(Box<AnswerHead>),
+    ) -> LocalBoxFuture<'b, Result<Answer<AnswerBody<RequestBody>>, SendError>> {
+        self.route.client().send_afresh(self, body, interim)
     }
 
     /// Whether the application's own field of this name goes on.
@@ -203,7 +204,9 @@ fn host_meant(app: &RequestHead) -> Option<&[u8]> {
 /// (RFC 7838) stays behind: it speaks of the API's own address, and an application that went there would go past us.
 pub(super) fn of_answer(fields: &mut Fields) {
     const STAY: Names = HOP_BY_HOP.and(Names::of(&[Name::ALT_SVC]));
-    if fields.known().meet(STAY) {
+    // What writes a head leaves these two out in any case, and most have no more.
+    const FRAME: Names = Names::of(&[Name::CONNECTION, Name::TRANSFER_ENCODING]);
+    if fields.known().meet(STAY.without(FRAME)) || fields.connection().others {
         let named: Vec<Vec<u8>> = named_by_connection(fields).into_iter().map(<[u8]>::to_vec).collect();
         fields.retain(|field| !field.known.is_some_and(|name| STAY.has(name)) && !is_named(&named, field));
     }

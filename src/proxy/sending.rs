@@ -5,8 +5,7 @@
 
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
-    rc::Rc,
+    pin::Pin,
     task::{Poll, ready},
 };
 
@@ -17,7 +16,6 @@ use super::{
     body::{AnswerBody, Streamed},
     failure::{Failure, Kind},
     fields::{self, Outgoing},
-    patience::Patience,
     replay::{BodyFault, Replay, RequestBody},
     routes::{Route, Settings},
 };
@@ -37,26 +35,19 @@ pub(super) async fn send(
     body: RequestBody,
     replay: &Replay,
 ) -> Result<Answer<Streamed>, Failure> {
-    let settings = route.settings();
     let go_on = |head| fields::go_on(replay.interim(), head);
     let mut outcome = {
-        // Pinned where it begins: it is large, and moved whole by each of these otherwise.
-        let answer = pin!(outgoing.send(body, &go_on));
-        once(route, answer, replay).await
+        let mut answer = outgoing.send(body, &go_on);
+        patiently(route, Pin::new(&mut answer), replay).await
     };
-    let again = match &outcome {
-        // RFC 9113 section 8.7: nobody has acted on it.
-        Err(Unanswered::Error(SendError::NotBegun(_))) => replay.whole(settings.response_timeout).await,
-        // RFC 9110 section 9.2.2: sending it twice means the same as sending it once.
-        Err(Unanswered::Error(SendError::Cut(_))) if is_idempotent(method) => replay.again(),
-        _ => None,
-    };
-    if let Some(body) = again {
+    if let Err(unanswered) = &outcome
+        && let Some(body) = Box::pin(again(route, method, unanswered, replay)).await
+    {
         // Where one kept connection has ended, the others may have too.
-        let answer = pin!(outgoing.send_afresh(body, &go_on));
-        outcome = once(route, answer, replay).await;
+        let mut answer = outgoing.send_afresh(body, &go_on);
+        outcome = patiently(route, answer.as_mut(), replay).await;
     }
-    outcome.map_err(|unanswered| unanswered.told(settings, replay))
+    outcome.map_err(|unanswered| unanswered.told(route.settings(), replay))
 }
 
 enum Unanswered {
@@ -64,38 +55,46 @@ enum Unanswered {
     TimedOut,
 }
 
-async fn once(
+/// The body for sending it again, where that may be done and all of it can be had.
+async fn again(
     route: &Route,
-    answer: Pin<&mut impl Future<Output = Result<Answer<AnswerBody>, SendError>>>,
+    method: &Method,
+    unanswered: &Unanswered,
     replay: &Replay,
-) -> Result<Answer<Streamed>, Unanswered> {
-    let answer = patiently(route.response_patience(), replay, answer).await;
-    let response = answer.ok_or(Unanswered::TimedOut)?.map_err(Unanswered::Error)?;
-    Ok(response.map(|body| Streamed::new(body, route.body_patience())))
+) -> Option<RequestBody> {
+    match unanswered {
+        // RFC 9113 section 8.7: nobody has acted on it.
+        Unanswered::Error(SendError::NotBegun(_)) => replay.whole(route.settings().response_timeout).await,
+        // RFC 9110 section 9.2.2: sending it twice means the same as sending it once.
+        Unanswered::Error(SendError::Cut(_)) if is_idempotent(method) => replay.again(),
+        _ => None,
+    }
 }
 
-/// Waits for an answer until `patience` has passed since the last of the request went out.
-async fn patiently<T>(
-    patience: &Rc<Patience>,
-    replay: &Replay,
-    mut answer: Pin<&mut impl Future<Output = T>>,
-) -> Option<T> {
+/// Waits for an answer until the route's patience has passed since the last of the request went out. No future in futures: each would
+/// hand the answer on.
+fn patiently<'a>(
+    route: &'a Route,
+    mut answer: Pin<&'a mut (impl Future<Output = Result<Answer<AnswerBody>, SendError>> + ?Sized)>,
+    replay: &'a Replay,
+) -> impl Future<Output = Result<Answer<Streamed>, Unanswered>> {
+    let patience = route.response_patience();
     let begun = Instant::now();
     let (mut timer, mut end) = (patience.timer(), begun + patience.span());
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer));
+            let streamed = |body| Streamed::new(body, route.body_patience());
+            return Poll::Ready(answer.map(|answer| answer.map(streamed)).map_err(Unanswered::Error));
         }
         loop {
             ready!(timer.poll_until(end, cx));
             let later = replay.patient_until(begun, patience.span());
             if later <= end {
-                return Poll::Ready(None);
+                return Poll::Ready(Err(Unanswered::TimedOut));
             }
             end = later;
         }
     })
-    .await
 }
 
 impl Unanswered {

@@ -25,7 +25,7 @@ pub struct AnswerBody<B>(On<B>);
 
 enum On<B> {
     Http1 { exchange: Option<Box<Exchange<B>>>, pool: Weak<Pool<B>> },
-    Http2 { incoming: Incoming, tunnel: Option<Stream> },
+    Http2(Box<(Incoming, Option<Stream>)>),
 }
 
 impl<B> AnswerBody<B>
@@ -44,7 +44,7 @@ where
 
     /// `tunnel`: the stream after a 2xx to CONNECT.
     pub(super) fn http2(incoming: Incoming, tunnel: Option<Stream>) -> Self {
-        Self(On::Http2 { incoming, tunnel })
+        Self(On::Http2(Box::new((incoming, tunnel))))
     }
 
     /// The connection, after a 101 or a 2xx to CONNECT; whatever came after the head is still in it. `None` after other answers, and
@@ -52,7 +52,7 @@ where
     pub fn upgraded(self) -> Option<Stream> {
         match self.0 {
             On::Http1 { exchange, .. } => exchange?.into_switched(),
-            On::Http2 { tunnel, .. } => tunnel,
+            On::Http2(stream) => stream.1,
         }
     }
 
@@ -116,8 +116,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let exchange = match &mut self.0 {
-            On::Http2 { incoming, .. } => {
-                let frame = Pin::new(incoming).poll_frame(cx);
+            On::Http2(stream) => {
+                let frame = Pin::new(&mut stream.0).poll_frame(cx);
                 return frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Http2)));
             }
             On::Http1 { exchange, .. } => exchange,
@@ -135,7 +135,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             On::Http1 { exchange, .. } => exchange.as_ref().is_none_or(|exchange| exchange.is_over()),
-            On::Http2 { incoming, .. } => incoming.is_end_stream(),
+            On::Http2(stream) => stream.0.is_end_stream(),
         }
     }
 
@@ -145,7 +145,7 @@ where
                 .as_ref()
                 .map_or(Some(0), |exchange| exchange.left())
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
-            On::Http2 { incoming, .. } => incoming.size_hint(),
+            On::Http2(stream) => stream.0.size_hint(),
         }
     }
 }

@@ -27,13 +27,21 @@ pub fn answer(
     if buffer[..known] != NAME[..known] {
         return Err(HeadError::Malformed("the answer does not begin with HTTP/"));
     }
-    let Some(end) = fields::end(buffer, limits.size, limits.fields + 1)? else { return Ok(None) };
-    let head = buffer.split_to(end).freeze();
-    let line = fields::first_line(&head)?;
+    let section = match fields::first_line(buffer)? {
+        Some(line) => {
+            let section = fields::section(buffer, line + 2, BeforeColon::Removed, limits.fields)?;
+            section.map(|section| (line, section))
+        }
+        None => None,
+    };
+    let Some((line, section)) = section else {
+        return fields::end(buffer, limits.size, limits.fields + 1).map(|_| None);
+    };
+    if section.end > limits.size {
+        return Err(HeadError::TooLarge);
+    }
+    let head = buffer.split_to(section.end).freeze();
     let StatusLine { version, status, reason } = StatusLine::of(&head[..line])?;
-    let fields = fields::read(&head, line + 2, BeforeColon::Removed, limits.fields)?;
-    let framing = framing(method, version, status, &fields)?;
-    let persists = framing != Framing::Close && persists(version, &fields);
     let reason = match status.canonical_reason() {
         Some(usual) if usual.as_bytes() == reason => None,
         _ => Some(
@@ -41,6 +49,9 @@ pub fn answer(
                 .ok_or(HeadError::Malformed("the reason phrase has a CR or another control character"))?,
         ),
     };
+    let fields = section.of(head);
+    let framing = framing(method, version, status, &fields)?;
+    let persists = framing != Framing::Close && persists(version, &fields);
     let head = AnswerHead { status, reason, version, fields };
     Ok(Some(Read { head: Box::new(head), framing, persists, underscored: false }))
 }
@@ -81,7 +92,7 @@ fn framing(
     status: StatusCode,
     fields: &Fields,
 ) -> Result<Framing, HeadError> {
-    let chunked = is_chunked(version, fields)?;
+    let chunked = fields.contains(Name::TRANSFER_ENCODING) && is_chunked(version, fields)?;
     let length = content_length(fields)?;
     if chunked && length.is_some() {
         return Err(HeadError::Malformed("the answer has both Content-Length and Transfer-Encoding"));
@@ -112,6 +123,9 @@ fn is_chunked(version: Version, fields: &Fields) -> Result<bool, HeadError> {
 
 /// Equal repetitions count as one (RFC 9112 section 6.3).
 fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
+    if let Some(length) = fields.get_only(Name::CONTENT_LENGTH).and_then(head::content_length) {
+        return Ok(Some(length));
+    }
     let mut length = None;
     for value in fields.get_all(Name::CONTENT_LENGTH) {
         for item in value.split(|octet| *octet == b',') {

@@ -1,7 +1,7 @@
 //! A field section: the lines of a head behind its first, and of trailers (RFC 9112 section 5).
 //!
-//! Knows where a section ends, what a field line is, and fields as they came: their octets, in their order, spelled as they were. Does
-//! not know what a field means.
+//! Knows fields as they came: their octets, in their order, spelled as they were. What a field line is and where a section ends, `reading`
+//! knows. Does not know what a field means.
 //!
 //! A line is found by its LF and has to end in CRLF; CR and LF stand nowhere else. So there is one way to see the lines, whoever
 //! looks. A head is read once and its octets stay where they are: what is kept is where each name and value stands, so that what goes
@@ -16,8 +16,8 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub(super) use self::reading::first_line;
 pub use self::reading::{BeforeColon, end, read};
+pub(super) use self::reading::{first_line, section};
 pub use super::names::{Name, Named, Names};
 
 /// Fields, in their order. What was read stays as it was written; what is added comes behind it.
@@ -45,9 +45,13 @@ struct Line {
     name_end: u32,
     value: u32,
     value_end: u32,
+    /// Behind its CRLF.
+    end: u32,
     name: Option<Name>,
     /// Among what was added.
     is_added: bool,
+    /// It was read as we would write it.
+    is_plain: bool,
 }
 
 /// One field.
@@ -144,6 +148,17 @@ impl Index {
         index
     }
 
+    /// The first line of a known name.
+    fn first<'a>(&self, name: Name, lines: &'a [Line]) -> Option<&'a Line> {
+        if !self.known.has(name) {
+            return None;
+        }
+        match self.first[name.number()] {
+            u8::MAX => lines.iter().find(|line| line.name == Some(name)),
+            at => lines.get(usize::from(at)),
+        }
+    }
+
     /// Among which lines those of a known name are to be looked for.
     fn among<'a>(&self, name: Name, lines: &'a [Line]) -> &'a [Line] {
         if !self.known.has(name) {
@@ -181,11 +196,19 @@ impl Fields {
 
     /// The first value of a name.
     pub fn get(&self, name: impl Named) -> Option<&[u8]> {
-        self.get_all(name).next()
+        match name.known() {
+            Some(known) => self.index.first(known, &self.lines).map(|line| self.value(line)),
+            None => self.get_all(name).next(),
+        }
     }
 
     /// The value of a name that is there once.
     pub fn get_only(&self, name: impl Named) -> Option<&[u8]> {
+        if let Some(known) = name.known()
+            && !self.index.repeated.has(known)
+        {
+            return self.get(known);
+        }
         let mut values = self.get_all(name);
         values.next().filter(|_| values.next().is_none())
     }
@@ -204,6 +227,13 @@ impl Fields {
     /// What Connection says (RFC 9110 section 7.6.1).
     pub fn connection(&self) -> Connection {
         let mut said = Connection::default();
+        if !self.index.known.has(Name::CONNECTION) {
+            return said;
+        }
+        // As nearly everybody says it.
+        if self.get_only(Name::CONNECTION) == Some(b"keep-alive") {
+            return Connection { keep_alive: true, ..said };
+        }
         for option in self.members(Name::CONNECTION) {
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 said.keep_alive = true;
@@ -243,8 +273,10 @@ impl Fields {
             name_end: place(name.len()),
             value: place(name.len() + 2),
             value_end: place(name.len() + 2 + value.len()),
+            end: place(name.len() + 2 + value.len() + 2),
             name: known,
             is_added: true,
+            is_plain: true,
         });
         write(name, value, &mut self.added);
     }
@@ -288,12 +320,12 @@ impl Fields {
             let field = self.field(line);
             let begin = line.begin as usize;
             match onward(&field) {
-                Onward::Goes if !line.is_added && self.is_plain(line) => {
+                Onward::Goes if line.is_plain && !line.is_added => {
                     if run.end != begin {
                         out.extend_from_slice(&self.read[run]);
                         run = begin..begin;
                     }
-                    run.end = line.value_end as usize + 2;
+                    run.end = line.end as usize;
                     continue;
                 }
                 Onward::Stays => continue,
@@ -307,14 +339,6 @@ impl Fields {
             }
         }
         out.extend_from_slice(&self.read[run]);
-    }
-
-    /// Whether it stands there as we would write it.
-    fn is_plain(&self, line: &Line) -> bool {
-        let value_end = line.value_end as usize;
-        line.value - line.name_end == 2
-            && self.read.get(line.name_end as usize + 1) == Some(&b' ')
-            && self.read.get(value_end..value_end + 2) == Some(b"\r\n")
     }
 
     /// For a library that has them so.

@@ -73,22 +73,32 @@ pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<Read<Requ
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
-    let Some(end) = end_of_request(buffer, limits)? else { return Ok(None) };
-    let head = buffer.split_to(end).freeze();
-    // Lines are found by their LF, as fields are: by a CR in it, the first line would end before it ends.
-    let line = fields::first_line(&head)?;
+    let section = match fields::first_line(buffer)? {
+        Some(line) => {
+            let section = fields::section(buffer, line + 2, fields::BeforeColon::Refused, limits.fields)?;
+            section.map(|section| (line, section))
+        }
+        None => None,
+    };
+    let Some((line, section)) = section else { return unfinished(buffer, limits).map(|()| None) };
+    if section.end > limits.size {
+        return Err(HeadError::TooLarge);
+    }
+    let head = buffer.split_to(section.end).freeze();
     let (method, target, version) = request_line(&head, line)?;
-    let fields = fields::read(&head, line + 2, fields::BeforeColon::Refused, limits.fields)?;
+    let underscored = memchr::memchr(b'_', &head[line..]).is_some();
+    let fields = section.of(head);
     check_host(&fields, version)?;
-    let underscored = memchr::memchr(b'_', &head[line..]).is_some() && has_underscore(&fields)?;
+    let underscored = underscored && has_underscore(&fields)?;
     let framing = framing_of_request(&method, &fields, version)?;
     let persists = version == Version::HTTP_11 && !lists_close(&fields);
     let head = RequestHead { method, target, version, fields, protocol: None };
     Ok(Some(Read { head: Box::new(head), framing, persists, underscored }))
 }
 
-fn end_of_request(buffer: &[u8], limits: Limits) -> Result<Option<usize>, HeadError> {
-    fields::end(buffer, limits.size, limits.fields + 1).map_err(|error| {
+/// Whether a request that is not all there can still become one.
+fn unfinished(buffer: &[u8], limits: Limits) -> Result<(), HeadError> {
+    fields::end(buffer, limits.size, limits.fields + 1).map(|_| ()).map_err(|error| {
         let first_line = &buffer[..buffer.len().min(limits.size)];
         if error == HeadError::TooLarge && memchr::memchr(b'\n', first_line).is_none() {
             HeadError::TargetTooLong
@@ -130,7 +140,7 @@ fn check_host(fields: &Fields, version: Version) -> Result<(), HeadError> {
         (None, _) if version == Version::HTTP_10 => Ok(()),
         (None, _) => Err(HeadError::Malformed("the request has no Host")),
         (Some(_), Some(_)) => Err(HeadError::Malformed("the request has more than one Host")),
-        (Some(host), None) => match target::host_and_port(host) {
+        (Some(host), None) => match target::host_and_port_octets(host) {
             Some(_) => Ok(()),
             None => Err(HeadError::Malformed("the request's Host is not valid")),
         },

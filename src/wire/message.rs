@@ -4,7 +4,7 @@
 //! types are made of these and these of hyper's where HTTP/2 is spoken, and nowhere else.
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version, header};
 use hyper::ext::Protocol;
 
 use super::fields::Fields;
@@ -138,7 +138,11 @@ impl<C> From<Answer<C>> for http::Response<C> {
     fn from(Answer { head, content }: Answer<C>) -> Self {
         let mut response = Self::new(content);
         (*response.status_mut(), *response.version_mut()) = (head.status, head.version);
-        *response.headers_mut() = head.fields.to_map();
+        let fields = response.headers_mut();
+        *fields = head.fields.to_map();
+        // Of HTTP/1.1 alone; there what writes the head leaves them out.
+        fields.remove(header::CONNECTION);
+        fields.remove(header::TRANSFER_ENCODING);
         response
     }
 }

@@ -5,8 +5,6 @@
 
 use http::HeaderName;
 
-use super::scan::has_controls;
-
 /// A field name that is known here, whatever its spelling (RFC 9110 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name(u8);
@@ -71,42 +69,95 @@ names! {
     SEC_WEBSOCKET_VERSION "sec-websocket-version"
 }
 
-const LONGEST: usize = 21;
+/// What a name is compared by: numbers made of its octets, and which bits of them count. In place of a letter both cases do.
+#[derive(Clone, Copy)]
+struct Spelling {
+    length: usize,
+    words: [u64; 3],
+    count: [u64; 3],
+}
 
-/// The first of the names of each length; those of the next length begin where these end.
-const BY_LENGTH: [u8; LONGEST + 2] = {
-    let mut first = [TEXTS.len() as u8; LONGEST + 2];
-    let mut at = TEXTS.len();
-    while at > 0 {
-        at -= 1;
-        let length = TEXTS[at].len();
-        assert!(at == 0 || TEXTS[at - 1].len() <= length, "they stand in the order of their length");
-        let mut shorter = 0;
-        while shorter <= length {
-            first[shorter] = at as u8;
-            shorter += 1;
+/// Each name's, in the order of their numbers.
+const SPELLINGS: [Spelling; Name::COUNT] = {
+    let mut spellings = [Spelling { length: 0, words: [0; 3], count: [0; 3] }; Name::COUNT];
+    let mut number = 0;
+    while number < Name::COUNT {
+        let text = TEXTS[number].as_bytes();
+        let words = words(text);
+        let mut count = [0; 3];
+        let mut word = 0;
+        while word < 3 {
+            let mut octets = words[word].to_le_bytes();
+            let mut at = 0;
+            while at < 8 {
+                octets[at] = if octets[at].is_ascii_lowercase() { !0x20 } else { !0 };
+                at += 1;
+            }
+            count[word] = u64::from_le_bytes(octets);
+            word += 1;
         }
+        spellings[number] = Spelling { length: text.len(), words, count };
+        number += 1;
     }
-    first
+    spellings
 };
+
+/// The number of the one name of this hash; 255 where there is none.
+const BY_HASH: [u8; 256] = {
+    let mut by_hash = [u8::MAX; 256];
+    let mut number = 0;
+    while number < Name::COUNT {
+        let hash = hash(TEXTS[number].as_bytes());
+        assert!(by_hash[hash] == u8::MAX, "two names have one hash: it needs other factors");
+        by_hash[hash] = number as u8;
+        number += 1;
+    }
+    by_hash
+};
+
+/// Of the length and the first and the last letter, in either case. Not of nothing.
+const fn hash(octets: &[u8]) -> usize {
+    let (first, last) = (octets[0] | 0x20, octets[octets.len() - 1] | 0x20);
+    (first as usize + last as usize * 2 + octets.len() * 21) & 0xff
+}
+
+/// All of up to 24 octets, in numbers that overlap.
+const fn words(octets: &[u8]) -> [u64; 3] {
+    if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+        let first = u64::from_le_bytes(*first);
+        let between = match octets.split_at(8).1.first_chunk() {
+            Some(between) => u64::from_le_bytes(*between),
+            None => first,
+        };
+        return [first, between, u64::from_le_bytes(*last)];
+    }
+    if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+        return [u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << 32, 0, 0];
+    }
+    match octets {
+        [one, two] => [*one as u64 | (*two as u64) << 8, 0, 0],
+        [one, two, three] => [*one as u64 | (*two as u64) << 8 | (*three as u64) << 16, 0, 0],
+        _ => [0; 3],
+    }
+}
 
 impl Name {
     /// The known name that is spelled so, if it is one.
     pub fn of(spelled: &[u8]) -> Option<Self> {
-        if !(1..=LONGEST).contains(&spelled.len()) {
+        // Every field of every head is asked.
+        if spelled.is_empty() {
             return None;
         }
-        // Every field of every head is asked: few names are of a length and begin alike.
-        let (mut number, end) = (BY_LENGTH[spelled.len()], BY_LENGTH[spelled.len() + 1]);
-        let first = spelled[0] | 0x20;
-        while number < end {
-            let text = TEXTS[usize::from(number)].as_bytes();
-            if text[0] == first && is_same(text, spelled) {
-                return Some(Self(number));
-            }
-            number += 1;
+        let number = BY_HASH[hash(spelled)];
+        let Spelling { length, words: known, count } = SPELLINGS.get(usize::from(number))?;
+        if *length != spelled.len() {
+            return None;
         }
-        None
+        let words = words(spelled);
+        let differs = (words[0] ^ known[0]) & count[0]
+            | (words[1] ^ known[1]) & count[1]
+            | (words[2] ^ known[2]) & count[2];
+        (differs == 0).then_some(Self(number))
     }
 
     /// How many there are.
@@ -121,28 +172,6 @@ impl Name {
     pub fn as_str(self) -> &'static str {
         TEXTS[usize::from(self.0)]
     }
-}
-
-/// Whether `spelled`, which is as long as `text`, says the same but for the case of letters. By a few numbers, which may overlap, in
-/// place of each octet.
-fn is_same(text: &[u8], spelled: &[u8]) -> bool {
-    let words = |octets: &'_ [u8]| {
-        let between = octets.get(8..16).and_then(<[u8]>::first_chunk).copied();
-        Some([*octets.first_chunk()?, between.unwrap_or(*octets.first_chunk()?), *octets.last_chunk()?])
-    };
-    match (words(text), words(spelled)) {
-        (Some(texts), Some(words)) => {
-            texts.iter().zip(&words).all(|(text, spelled)| is_same_word(*text, *spelled))
-        }
-        _ => text.eq_ignore_ascii_case(spelled),
-    }
-}
-
-fn is_same_word(text: [u8; 8], spelled: [u8; 8]) -> bool {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    let (text, spelled) = (u64::from_le_bytes(text), u64::from_le_bytes(spelled));
-    // What differs in nothing but this bit is a letter in both, or a control character in one of them: CR is like a hyphen.
-    text == spelled | CASE && !has_controls(spelled)
 }
 
 impl Names {
@@ -161,6 +190,12 @@ impl Names {
     #[must_use]
     pub const fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
+    }
+
+    /// These but the others.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// Whether this is one of them.

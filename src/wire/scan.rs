@@ -29,11 +29,6 @@ pub(super) fn text_end(octets: &[u8], from: usize) -> usize {
     }
 }
 
-/// Whether one of the eight is below a space.
-pub(super) fn has_controls(eight: u64) -> bool {
-    eight.wrapping_sub(SPACES) & !eight & HIGH != 0
-}
-
 /// The high bit of each octet that is zero, exact up to the first of them: what is subtracted is borrowed from those behind it alone.
 fn is_zero(eight: u64) -> u64 {
     eight.wrapping_sub(LOW) & !eight & HIGH

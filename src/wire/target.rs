@@ -101,6 +101,12 @@ pub fn check_path_and_query(octets: &[u8]) -> Result<(), &'static str> {
 /// The host and, where it is there, the port of `host[:port]`: a registered name, an IPv4 address, or an IPv6 address in brackets. No
 /// user information; a port is from 1 to 65535, and may be empty (`host:`).
 pub fn host_and_port(octets: &[u8]) -> Option<(&str, Option<u16>)> {
+    let (host, port) = host_and_port_octets(octets)?;
+    Some((std::str::from_utf8(host).ok()?, port))
+}
+
+/// The same, for whom octets will do: what is let through is ASCII.
+pub fn host_and_port_octets(octets: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let end = match octets {
         [b'[', inside @ ..] => {
             let length = memchr::memchr(b']', inside)?;
@@ -120,25 +126,24 @@ pub fn host_and_port(octets: &[u8]) -> Option<(&str, Option<u16>)> {
         }
         _ => return None,
     };
-    Some((std::str::from_utf8(host).ok()?, port))
+    Some((host, port))
 }
 
 /// The length of the registered name that ends with `octets` or at a colon.
 fn registered_name(octets: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while let Some(octet) = octets.get(at) {
-        match octet {
-            b':' => break,
-            b'%' => {
+    loop {
+        let plain = octets[at..].iter().position(|octet| KINDS[usize::from(*octet)] & IN_NAME == 0);
+        at = plain.map_or(octets.len(), |length| at + length);
+        match octets.get(at) {
+            None | Some(b':') => return Some(at),
+            Some(b'%') => {
                 octets.get(at + 1..at + 3).filter(|two| two.iter().all(u8::is_ascii_hexdigit))?;
-                at += 2;
+                at += 3;
             }
-            octet if KINDS[usize::from(*octet)] & IN_NAME == 0 => return None,
-            _ => {}
+            Some(_) => return None,
         }
-        at += 1;
     }
-    Some(at)
 }
 
 const IN_PATH: u8 = 1;

@@ -2,32 +2,29 @@
 //!
 //! Knows what a field line is. Does not know what becomes of the fields.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
-use memchr::memmem::Finder;
 
 use super::{Fields, Index, Line, Name, is_space, is_token};
 use crate::wire::{head::HeadError, scan};
 
 /// The octets up to and including the empty line that ends a section which begins with `octets`; `None` if it is not there yet. There
-/// may be `size` octets, the empty line's among them, and `lines` lines in front of that. That lines end as they must is seen for sure
-/// where they are read.
+/// may be `size` octets, the empty line's among them, and `lines` lines in front of that.
 ///
 /// # Errors
 /// A line does not end in CRLF, or there are too many of them or of their octets.
 pub fn end(octets: &[u8], size: usize, lines: usize) -> Result<Option<usize>, HeadError> {
-    // As a rule all of it is there.
-    let end = if octets.starts_with(b"\r\n") { Some(2) } else { EMPTY_LINE.find(octets).map(|at| at + 4) };
-    if let Some(end) = end {
-        return if end > size { Err(HeadError::TooLarge) } else { Ok(Some(end)) };
-    }
     let mut begin = 0;
     for (number, at) in memchr::memchr_iter(b'\n', octets).enumerate() {
         if at == begin || octets[at - 1] != b'\r' {
             return Err(HeadError::Malformed(NO_CRLF));
         }
-        if at >= size || number >= lines {
+        if at >= size {
+            return Err(HeadError::TooLarge);
+        }
+        if at - 1 == begin {
+            return Ok(Some(at + 1));
+        }
+        if number >= lines {
             return Err(HeadError::TooLarge);
         }
         begin = at + 1;
@@ -35,17 +32,18 @@ pub fn end(octets: &[u8], size: usize, lines: usize) -> Result<Option<usize>, He
     if octets.len() >= size { Err(HeadError::TooLarge) } else { Ok(None) }
 }
 
-static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
-
 const NO_CRLF: &str = "a line does not end in CRLF";
 
-/// The length of a head's first line, which ends as all do.
+/// The length of a head's first line, which ends as all do; `None` if it is not there yet.
 ///
 /// # Errors
-/// It does not.
-pub(in crate::wire) fn first_line(head: &[u8]) -> Result<usize, HeadError> {
-    let end = memchr::memchr(b'\n', head).and_then(|end| end.checked_sub(1));
-    end.filter(|end| head[*end] == b'\r').ok_or(HeadError::Malformed(NO_CRLF))
+/// It ends in a bare LF.
+pub(in crate::wire) fn first_line(octets: &[u8]) -> Result<Option<usize>, HeadError> {
+    let Some(end) = memchr::memchr(b'\n', octets) else { return Ok(None) };
+    match end.checked_sub(1) {
+        Some(end) if octets[end] == b'\r' => Ok(Some(end)),
+        _ => Err(HeadError::Malformed(NO_CRLF)),
+    }
 }
 
 /// What to do with white space between a name and its colon (RFC 9112 section 5.1).
@@ -60,78 +58,117 @@ pub enum BeforeColon {
 /// How many fields a head has as a rule, at most.
 const USUAL: usize = 16;
 
-/// The fields of the section that begins at `from` in `head` and ends with its empty line, as [`end`] found it; `most` at most. They
-/// share the octets of `head`.
+/// A section that was read, apart from the octets that it was read from.
+pub(in crate::wire) struct Section {
+    lines: Vec<Line>,
+    index: Index,
+    /// Where it ends in those, its empty line included.
+    pub(in crate::wire) end: usize,
+}
+
+impl Section {
+    /// Its fields, which share the octets of `head`: those from which it was read.
+    pub(in crate::wire) fn of(self, head: Bytes) -> Fields {
+        Fields { read: head, added: Vec::new(), lines: self.lines, index: self.index }
+    }
+}
+
+/// The section that begins at `from` in `octets` and ends with its empty line, of `most` fields at most; `None` if it is not all there,
+/// as far as can be told while there is nothing wrong with it ([`end`] looks closer).
 ///
 /// # Errors
 /// A line does not end in CRLF or is no field line: no colon, an empty name or one that is no token, white space in front of it
 /// (obs-fold), or an octet in the value that RFC 9110 section 5.5 does not know. Or there are too many.
-pub fn read(head: &Bytes, from: usize, before_colon: BeforeColon, most: usize) -> Result<Fields, HeadError> {
+pub(in crate::wire) fn section(
+    octets: &[u8],
+    from: usize,
+    before_colon: BeforeColon,
+    most: usize,
+) -> Result<Option<Section>, HeadError> {
     let mut lines: Vec<Line> = Vec::with_capacity(USUAL);
     let mut index = Index::default();
     let mut begin = from;
-    while head.get(begin..begin + 2) != Some(b"\r\n") {
-        if lines.len() >= most {
-            return Err(HeadError::TooLarge);
+    loop {
+        match octets.get(begin..begin + 2) {
+            Some(b"\r\n") => return Ok(Some(Section { lines, index, end: begin + 2 })),
+            Some(_) if lines.len() < most => {}
+            Some(_) => return Err(HeadError::TooLarge),
+            None => return Ok(None),
         }
-        let (line, next) = line(head, begin, before_colon)?;
+        let Some(line) = line(octets, begin, before_colon)? else { return Ok(None) };
         index.add(line.name, lines.len());
+        begin = line.end as usize;
         lines.push(line);
-        begin = next;
     }
-    if begin + 2 != head.len() {
-        // What `end` took for the end is not the first empty line: one before it ends in a bare LF.
-        return Err(HeadError::Malformed(NO_CRLF));
-    }
-    Ok(Fields { read: head.clone(), added: Vec::new(), lines, index })
 }
 
-/// The line that begins at `begin`, and where the next one does.
-fn line(head: &[u8], begin: usize, before_colon: BeforeColon) -> Result<(Line, usize), HeadError> {
-    let Some(colon) = scan::find(head, begin, b':') else { return Err(no_field_line(head, begin)) };
+/// The fields of a section that is whole: it begins at `from` in `head` and ends with it. They share its octets.
+///
+/// # Errors
+/// As [`section`] has them.
+pub fn read(head: &Bytes, from: usize, before_colon: BeforeColon, most: usize) -> Result<Fields, HeadError> {
+    match section(head, from, before_colon, most)? {
+        Some(section) if section.end == head.len() => Ok(section.of(head.clone())),
+        _ => Err(HeadError::Malformed(NO_CRLF)),
+    }
+}
+
+/// The line that begins at `begin`; `None` if it is not all there.
+#[inline]
+fn line(octets: &[u8], begin: usize, before_colon: BeforeColon) -> Result<Option<Line>, HeadError> {
+    let Some(colon) = scan::find(octets, begin, b':') else { return unfinished(octets, begin) };
     let mut name_end = colon;
     if before_colon == BeforeColon::Removed {
-        while name_end > begin && is_space(head[name_end - 1]) {
+        while name_end > begin && is_space(octets[name_end - 1]) {
             name_end -= 1;
         }
     }
-    let spelled = &head[begin..name_end];
+    let spelled = &octets[begin..name_end];
     let name = Name::of(spelled);
     if name.is_none() && !is_token(spelled) {
-        return Err(no_field_line(head, begin));
+        return unfinished(octets, begin);
     }
     let mut value = colon + 1;
-    while head.get(value).is_some_and(|octet| is_space(*octet)) {
+    while octets.get(value).is_some_and(|octet| is_space(*octet)) {
         value += 1;
     }
-    let end = scan::text_end(head, value);
-    match head.get(end..end + 2) {
+    let end = scan::text_end(octets, value);
+    match octets.get(end..end + 2) {
         Some(b"\r\n") => {}
         Some([b'\n', _]) => return Err(HeadError::Malformed(NO_CRLF)),
+        None if matches!(octets.get(end), None | Some(b'\r')) => return Ok(None),
+        _ if octets.get(end) == Some(&b'\n') => return Err(HeadError::Malformed(NO_CRLF)),
         _ => return Err(HeadError::Malformed("a field's value has a CR or another control character")),
     }
     let mut value_end = end;
-    while value_end > value && is_space(head[value_end - 1]) {
+    while value_end > value && is_space(octets[value_end - 1]) {
         value_end -= 1;
     }
-    let line = Line {
+    Ok(Some(Line {
         begin: place(begin)?,
         name_end: place(name_end)?,
         value: place(value)?,
         value_end: place(value_end)?,
+        end: place(end + 2)?,
         name,
         is_added: false,
-    };
-    Ok((line, end + 2))
+        is_plain: value == name_end + 2 && octets.get(name_end + 1) == Some(&b' ') && value_end == end,
+    }))
+}
+
+/// What no field line is, unless it is not all there.
+#[cold]
+fn unfinished(octets: &[u8], begin: usize) -> Result<Option<Line>, HeadError> {
+    let rest = &octets[begin..];
+    memchr::memchr(b'\n', rest).map_or(Ok(None), |end| Err(no_field_line(&rest[..end])))
 }
 
 pub(super) fn place(at: usize) -> Result<u32, HeadError> {
     u32::try_from(at).map_err(|_| HeadError::TooLarge)
 }
 
-fn no_field_line(head: &[u8], begin: usize) -> HeadError {
-    let rest = &head[begin..];
-    let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+/// Why this is no field line, whose LF is not in it any more.
+fn no_field_line(line: &[u8]) -> HeadError {
     let Some(line) = line.strip_suffix(b"\r") else { return HeadError::Malformed(NO_CRLF) };
     let Some(colon) = memchr::memchr(b':', line) else {
         return HeadError::Malformed("a field line has no colon");
