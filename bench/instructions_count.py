@@ -146,7 +146,9 @@ class _Bearward:
         try:
             told = subprocess.run(vgdb, capture_output=True, text=True, timeout=PATIENCE, check=False)
         except subprocess.TimeoutExpired as error:
-            raise CannotMeasure(f"valgrind does not take `{command}` within {PATIENCE} s: may this user trace processes?") from error
+            raise CannotMeasure(
+                f"valgrind does not take `{command}` within {PATIENCE} s: may this user trace processes?"
+            ) from error
         if told.returncode != 0:
             raise CannotMeasure(f"valgrind does not take `{command}`: {told.stderr}\n{self.said()}")
 

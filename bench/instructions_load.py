@@ -75,7 +75,7 @@ class Application:
     """Connections that stand, over which requests go out in one fixed order."""
 
     def __init__(self, address, load):
-        self._request = load.request("%s:%d" % address)
+        self._request = load.request("{}:{}".format(*address))
         try:
             self._connections = [_Connection(socket.create_connection(address, timeout=60)) for _ in range(CONNECTIONS)]
         except OSError as error:
@@ -170,7 +170,10 @@ class Origin:
         self.certificate = Path(folder) / "origin.pem"
         self.token_requests = 0
         self._answer = _head("HTTP/1.1 200 OK", ANSWER_FIELDS) + ANSWER_CONTENT
-        self._listeners = {"plain": socket.create_server(("127.0.0.1", 0)), "tls": socket.create_server(("127.0.0.1", 0))}
+        self._listeners = {
+            "plain": socket.create_server(("127.0.0.1", 0)),
+            "tls": socket.create_server(("127.0.0.1", 0)),
+        }
         self._tls = _server_context(self.certificate)
         for name, listener in self._listeners.items():
             threading.Thread(target=self._accept, args=(listener, name == "tls"), daemon=True).start()
@@ -218,7 +221,11 @@ class Origin:
 
 def _answer(status, said):
     content = json.dumps(said).encode()
-    fields = [("Content-Type", "application/json"), ("Content-Length", str(len(content))), ("Cache-Control", "no-store")]
+    fields = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(content))),
+        ("Cache-Control", "no-store"),
+    ]
     return _head(f"HTTP/1.1 {status}", fields) + content
 
 
@@ -231,7 +238,8 @@ def _server_context(certificate):
     key = certificate.with_suffix(".key")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate],
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -157,7 +157,9 @@ def _callers(profile, requests, pattern, rows):
         return f"nothing that was called is named like {pattern!r}"
     out = []
     for callee in functions[:rows]:
-        out.append(f"== {short(callee)}: {profile.calls[callee] / requests:.2f} calls, itself {profile.own[callee] / requests:,.0f}")
+        out.append(
+            f"== {short(callee)}: {profile.calls[callee] / requests:.2f} calls, itself {profile.own[callee] / requests:,.0f}"
+        )
         by = [(caller, *sums) for (called, caller), sums in profile.by_caller.items() if called == callee]
         for caller, times, cost in sorted(by, key=lambda row: -row[2])[:rows]:
             out.append(f"{cost / requests:10,.0f} {times / requests:8.2f} x  {short(caller)}")

@@ -16,7 +16,9 @@ def read(file):
 
 def write(file, toolchain, figures):
     instructions = {name: round(figure) for name, figure in figures.items()}
-    file.write_text(json.dumps({"toolchain": toolchain, "instructions": instructions}, indent=2) + "\n", encoding="utf-8")
+    file.write_text(
+        json.dumps({"toolchain": toolchain, "instructions": instructions}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def compare(recorded, toolchain, figures):
@@ -26,14 +28,16 @@ def compare(recorded, toolchain, figures):
         before = recorded["instructions"].get(name)
         if before is None:
             lines.append(f"{name}  {figure:10,.0f}  not recorded")
-            wrong.append(f"{name} has no recorded figure: `bench/instructions --record` writes it to bench/instructions.json")
+            wrong.append(
+                f"{name} has no recorded figure: `bench/instructions --record` writes it to bench/instructions.json"
+            )
             continue
         change = figure / before - 1
         lines.append(f"{name}  {figure:10,.0f}  recorded {before:10,.0f}  {change:+7.2%}")
         if change > TOLERANCE:
             wrong.append(
-                f"{name} costs {figure - before:,.0f} instructions more per request ({change:+.1%}, {TOLERANCE:.0%} are allowed). "
-                f"`bench/instructions --profile {name}` says where they go; "
+                f"{name} costs {figure - before:,.0f} instructions more per request ({change:+.1%}, {TOLERANCE:.0%} are allowed)."
+                f" `bench/instructions --profile {name}` says where they go; "
                 "if they are worth it, record them with `bench/instructions --record`, and say why in the commit"
             )
         elif change < -TOLERANCE:

@@ -54,7 +54,9 @@ class TheRecord(unittest.TestCase):
         self.assertIn("a has no recorded figure", message)
 
     def test_a_record_without_a_load_fails(self):
-        _, (message,) = instructions_record.compare({"toolchain": HERE, "instructions": {"a": 1, "z": 1}}, HERE, {"a": 1})
+        _, (message,) = instructions_record.compare(
+            {"toolchain": HERE, "instructions": {"a": 1, "z": 1}}, HERE, {"a": 1}
+        )
         self.assertIn("z is recorded and was not measured", message)
 
     def test_another_compiler_is_compared_all_the_same_and_named(self):
@@ -68,7 +70,9 @@ class TheRecord(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "instructions.json"
             instructions_record.write(file, HERE, {"a": 40_000.4, "c": 50_000.6})
-            self.assertEqual(instructions_record.read(file), {"toolchain": HERE, "instructions": {"a": 40_000, "c": 50_001}})
+            self.assertEqual(
+                instructions_record.read(file), {"toolchain": HERE, "instructions": {"a": 40_000, "c": 50_001}}
+            )
 
 
 class TheCommand(unittest.TestCase):
@@ -80,7 +84,11 @@ class TheCommand(unittest.TestCase):
             record = Path(folder) / "instructions.json"
             if recorded:
                 instructions_record.write(record, HERE, dict.fromkeys(LOADS, recorded))
-            for name, value in {"RECORD": record, "count": mock.Mock(side_effect=counts), "toolchain": lambda: HERE}.items():
+            for name, value in {
+                "RECORD": record,
+                "count": mock.Mock(side_effect=counts),
+                "toolchain": lambda: HERE,
+            }.items():
                 replaced.enter_context(mock.patch.object(instructions, name, value))
             replaced.enter_context(mock.patch("shutil.which", return_value="there"))
             replaced.enter_context(mock.patch("sys.argv", ["instructions", "--binary", "bearward", *words]))
