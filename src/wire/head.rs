@@ -82,7 +82,7 @@ pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<Read<Requ
     };
     let Some((line, section)) = section else { return unfinished(buffer, limits).map(|()| None) };
     if section.end > limits.size {
-        return Err(HeadError::TooLarge);
+        return Err(too_large(buffer, limits));
     }
     let head = buffer.split_to(section.end).freeze();
     let (method, target, version) = request_line(&head, line)?;
@@ -98,14 +98,16 @@ pub fn request(buffer: &mut BytesMut, limits: Limits) -> Result<Option<Read<Requ
 
 /// Whether a request that is not all there can still become one.
 fn unfinished(buffer: &[u8], limits: Limits) -> Result<(), HeadError> {
-    fields::end(buffer, limits.size, limits.fields + 1).map(|_| ()).map_err(|error| {
-        let first_line = &buffer[..buffer.len().min(limits.size)];
-        if error == HeadError::TooLarge && memchr::memchr(b'\n', first_line).is_none() {
-            HeadError::TargetTooLong
-        } else {
-            error
-        }
-    })
+    match fields::end(buffer, limits.size, limits.fields + 1) {
+        Err(HeadError::TooLarge) => Err(too_large(buffer, limits)),
+        outcome => outcome.map(|_| ()),
+    }
+}
+
+/// What of a head is too large: its first line alone, or all of it.
+fn too_large(buffer: &[u8], limits: Limits) -> HeadError {
+    let first = &buffer[..buffer.len().min(limits.size)];
+    if memchr::memchr(b'\n', first).is_none() { HeadError::TargetTooLong } else { HeadError::TooLarge }
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112 section 3), which ends at `end`.

@@ -230,6 +230,8 @@ fn r114_what_is_too_large_is_told_apart() {
     let many = "a: b\r\n".repeat(LIMITS.fields + 1);
     for (text, error) in [
         (format!("GET /{long} HTTP/1.1\r\n"), HeadError::TargetTooLong),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), HeadError::TargetTooLong),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nA: {long}\r\n\r\n"), HeadError::TooLarge),
         (format!("GET / HTTP/1.1\r\nHost: a\r\nA: {long}"), HeadError::TooLarge),
         (format!("GET / HTTP/1.1\r\n{many}\r\n"), HeadError::TooLarge),
     ] {
