@@ -167,7 +167,9 @@ impl Asked<'_> {
         let held = match source.usable(self.begun) {
             Some(held) => held,
             // What is rare is boxed: all of it would make each exchange as large as itself.
-            None => Box::pin(source.token(settings.token_timeout)).await.map_err(|why| no_token(&source, why))?,
+            None => {
+                Box::pin(source.token(settings.token_timeout)).await.map_err(|why| no_token(&source, why))?
+            }
         };
         let (verdict, first) = self.judged(&held, body, &replay).await?;
         if verdict == Verdict::Accepted {
@@ -223,8 +225,7 @@ impl Asked<'_> {
         body: RequestBody,
         replay: &Replay,
     ) -> Result<Answer<Streamed>, Failure> {
-        let outgoing =
-            Outgoing::new(self.route, &self.app, &self.target, token, self.upgrade.as_ref());
+        let outgoing = Outgoing::new(self.route, &self.app, &self.target, token, self.upgrade.as_ref());
         // A handshake is a GET, however it is asked for.
         let method = self.upgrade.as_ref().map_or(&self.app.method, |_| &Method::GET);
         sending::send(self.route, method, &outgoing, body, replay).await

@@ -20,7 +20,6 @@ use http_body::Body;
 use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-pub use super::{answer::AnswerBody, sent::Sent};
 use super::{
     ConnectError, Connection, Endpoint, Protocol,
     http1::{self, Exchange, Sending},
@@ -28,6 +27,7 @@ use super::{
     socket::Socket,
     tunnelling::ExtendedConnect,
 };
+pub use super::{answer::AnswerBody, sent::Sent};
 use crate::wire::{
     Answer, AnswerHead, LocalExecutor, Stream,
     fields::{Name, Names},
@@ -181,9 +181,7 @@ where
     ) -> LocalBoxFuture<'a, Result<Answer<AnswerBody<B>>, SendError>> {
         Box::pin(async move {
             match self.carry_shared(sender, born, request, content).await {
-                Err(Unanswered::NotSent(unsent, _)) => {
-                    self.send_on_fresh(request, *unsent, interim).await
-                }
+                Err(Unanswered::NotSent(unsent, _)) => self.send_on_fresh(request, *unsent, interim).await,
                 carried => carried.map_err(Unanswered::last),
             }
         })
@@ -333,7 +331,10 @@ where
             }
             Err(unanswered) => unanswered,
         };
-        let cut = matches!(unanswered, http1::Unanswered::NotSent(_) | http1::Unanswered::Failed(SendError::Cut(_)));
+        let cut = matches!(
+            unanswered,
+            http1::Unanswered::NotSent(_) | http1::Unanswered::Failed(SendError::Cut(_))
+        );
         if cut && exchange.was_kept() {
             self.pool.was_cut();
         }
@@ -346,11 +347,7 @@ where
         })
     }
 
-    async fn carry_http2(
-        &self,
-        mut sender: http2::SendRequest<B>,
-        request: http::Request<B>,
-    ) -> Carried<B> {
+    async fn carry_http2(&self, mut sender: http2::SendRequest<B>, request: http::Request<B>) -> Carried<B> {
         let is_connect = *request.method() == Method::CONNECT;
         let mut response = sender.try_send_request(request).await.map_err(Unanswered::from)?;
         // hyper hands the stream over after a 200 alone.
@@ -440,7 +437,9 @@ fn for_http2<B>(outgoing: &dyn Outgoing, content: B, https: bool) -> Result<http
             continue;
         }
         // Both were checked; `http` knows the same octets.
-        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+        if let (Ok(name), Ok(mut value)) =
+            (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value))
+        {
             // RFC 7541 section 7.1.3: a credential is never indexed.
             value.set_sensitive(field.known == Some(Name::AUTHORIZATION));
             fields.append(name, value);

@@ -126,7 +126,8 @@ impl Reader {
         if end == 2 {
             return Ok(Step::End(None));
         }
-        let trailers = fields::read(&section, 0, fields::BeforeColon::Refused, MOST_TRAILERS).map_err(malformed)?;
+        let trailers =
+            fields::read(&section, 0, fields::BeforeColon::Refused, MOST_TRAILERS).map_err(malformed)?;
         Ok(Step::End(Some(trailers.to_map())))
     }
 }

@@ -58,7 +58,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_found_is_what_one_octet_after_the_other_finds(
-            octets in prop::collection::vec(prop_oneof![Just(b':'), Just(b'\t'), Just(0x7f), Just(b'\r'), Just(0x80), any::<u8>(), b'a'..b'z'], 0..40),
+            octets in prop::collection::vec(prop_oneof![Just(b':'), Just(b'\t'), Just(0x7f), Just(b'\r'), Just(0x80), any::<u8>(), b'a'..=b'z'], 0..40),
             from in 0usize..42,
             sought: u8,
         ) {

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-
 use crate::{
     ingress::drain::Drain,
     proxy::{Failure, ResponseBody, origins::Others},

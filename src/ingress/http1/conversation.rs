@@ -138,7 +138,10 @@ fn begin(line: &Rc<RefCell<Line>>, read: Read<RequestHead>) -> (Asked, Request<I
     let Read { head, framing, persists, .. } = read;
     let takes_interim = head.version == Version::HTTP_11;
     let waits = takes_interim
-        && head.fields.get(Name::EXPECT).is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"));
+        && head
+            .fields
+            .get(Name::EXPECT)
+            .is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"));
     line.borrow_mut().begin(framing, takes_interim, waits);
     let content = if line.borrow().is_whole() {
         Incoming::nothing()

@@ -118,7 +118,8 @@ where
             _ => {}
         }
         loop {
-            let head = ready!(self.reading.poll_head(&mut self.connection, cx)).map_err(Unanswered::Failed)?;
+            let head =
+                ready!(self.reading.poll_head(&mut self.connection, cx)).map_err(Unanswered::Failed)?;
             if !is_interim(head.head.status) {
                 return Poll::Ready(self.begin(head).map_err(Unanswered::Failed));
             }
