@@ -48,7 +48,7 @@
 //!    answer rejects this very token ([`proxy::rejection`]). If so the token is replaced and the request sent once more
 //!    ([`proxy::replay`]); there is no loop. Where the upstream agrees to an upgrade, octets pass from then on (`proxy/upgrade.rs`).
 //! 5. [`upstream`] has the connections: kept ones (`upstream/pool.rs`), new ones to the address itself or through an outer proxy
-//!    ([`upstream::connect`]), HTTP/1.1 of our own (`upstream/http1`), HTTP/2 of hyper's.
+//!    ([`upstream::connect`]), HTTP/1.1 of our own (`upstream/http1`), HTTP/2 of hyper's (`upstream/http2.rs`).
 //! 6. What cannot be answered by the upstream is answered by [`proxy::failure`], a table.
 //!
 //! # The way of a token

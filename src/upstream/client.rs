@@ -1,8 +1,8 @@
 //! The pooled client of one endpoint on one worker: the seam behind which a request leaves.
 //!
-//! Knows how a request looks on HTTP/1.1 and on HTTP/2, that a connection found closed before anything was written
-//! costs one more connection and nothing else, and what counts as an HTTP answer. Does not know tokens, routes, or
-//! whether a request that may have been received can be sent again.
+//! Knows which connection a request goes out on, that a connection found closed before anything was written costs one more connection
+//! and nothing else, and why there may be no answer. How a request looks there, `http1` and `http2` know. Does not know tokens, routes,
+//! or whether a request that may have been received can be sent again.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,9 +15,9 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode};
 use http_body::Body;
-use hyper::client::conn::{TrySendError, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
@@ -28,11 +28,7 @@ use super::{
     tunnelling::ExtendedConnect,
 };
 pub use super::{answer::AnswerBody, sent::Sent};
-use crate::wire::{
-    Answer, AnswerHead, LocalExecutor, Stream,
-    fields::{Name, Names},
-    head::Outgoing,
-};
+use crate::wire::{Answer, AnswerHead, LocalExecutor, Stream, head::Outgoing};
 
 /// The largest head of an HTTP/2 answer, in octets (a larger one is a fault of the upstream).
 const HEAD_SIZE: u32 = 64 << 10;
@@ -293,13 +289,11 @@ where
         request: &dyn Outgoing,
         content: B,
     ) -> Carried<B> {
-        let request = for_http2(request, content, self.endpoint.origin().is_https());
+        let request = super::http2::request(request, content, self.endpoint.origin().is_https());
         let carried = self.carry_http2(sender, request.map_err(Unanswered::Failed)?).await;
         // A stream may be refused for itself alone; a connection that is told to end takes no other.
         let ends = match &carried {
-            Err(Unanswered::Failed(SendError::NotBegun(cause))) => {
-                cause.downcast_ref().and_then(of_h2).is_some_and(h2::Error::is_go_away)
-            }
+            Err(Unanswered::Failed(SendError::NotBegun(cause))) => super::http2::is_go_away(&**cause),
             outcome => matches!(outcome, Err(Unanswered::NotSent(..))),
         };
         if ends {
@@ -385,71 +379,6 @@ impl<B> Unanswered<B> {
             Self::Failed(error) => error,
         }
     }
-}
-
-impl<B> From<TrySendError<http::Request<B>>> for Unanswered<B> {
-    fn from(mut failed: TrySendError<http::Request<B>>) -> Self {
-        let request = failed.take_message();
-        let error = failed.into_error();
-        match request {
-            Some(request) => Self::NotSent(Box::new(Unsent::Content(request.into_body())), error.into()),
-            None if is_not_begun(&error) => Self::Failed(SendError::NotBegun(error.into())),
-            None if error.is_user() => Self::Failed(SendError::Body(error.into())),
-            None if error.is_parse_too_large() => Self::Failed(SendError::HeadTooLarge),
-            None if error.is_parse() => Self::Failed(SendError::NotHttp(error.to_string())),
-            None => Self::Failed(SendError::Cut(error.into())),
-        }
-    }
-}
-
-/// RFC 9113 section 8.7. h2 gives the GOAWAY for an error to those streams alone that it does not name; the others end as the connection
-/// does.
-fn is_not_begun(error: &hyper::Error) -> bool {
-    of_h2(error).is_some_and(|error| {
-        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        error.is_remote() && (refused || error.is_go_away())
-    })
-}
-
-fn of_h2(error: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(error)?.downcast_ref()
-}
-
-/// What HTTP/2 says otherwise, or not at all (RFC 9113 sections 8.2.2 and 8.3.1).
-const NOT_IN_HTTP2: Names = Names::of(&[Name::HOST, Name::CONNECTION, Name::TRANSFER_ENCODING]);
-
-/// A request as hyper wants it for HTTP/2: `Host` becomes `:authority`, and connection-specific fields stay behind.
-fn for_http2<B>(outgoing: &dyn Outgoing, content: B, https: bool) -> Result<http::Request<B>, SendError> {
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(if https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
-    uri.authority = outgoing.host().try_into().ok();
-    uri.path_and_query = outgoing.target().try_into().ok();
-    let mut request = http::Request::new(content);
-    *request.version_mut() = Version::HTTP_2;
-    *request.method_mut() = outgoing.method().clone();
-    *request.uri_mut() = Uri::from_parts(uri).map_err(|error| SendError::NotHttp(error.to_string()))?;
-    if let Some(protocol) = outgoing.protocol() {
-        request.extensions_mut().insert(protocol.clone());
-    }
-    let mut fields = HeaderMap::with_capacity(outgoing.came().len() + 4);
-    for field in outgoing.came().iter() {
-        if field.known.is_some_and(|name| NOT_IN_HTTP2.has(name)) || outgoing.stays_behind(&field) {
-            continue;
-        }
-        // Both were checked; `http` knows the same octets.
-        if let (Ok(name), Ok(mut value)) =
-            (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value))
-        {
-            // RFC 7541 section 7.1.3: a credential is never indexed.
-            value.set_sensitive(field.known == Some(Name::AUTHORIZATION));
-            fields.append(name, value);
-        }
-    }
-    outgoing.added(&mut |name, value| {
-        fields.append(name, value.clone());
-    });
-    *request.headers_mut() = fields;
-    Ok(request)
 }
 
 /// Whether doing it twice means the same as once (RFC 9110 section 9.2.2).

@@ -8,6 +8,7 @@ pub mod connect;
 mod doubt;
 pub mod guard;
 mod http1;
+mod http2;
 pub mod once;
 pub mod origin;
 mod pool;

@@ -71,22 +71,3 @@ fn r093_r118_a_post_of_which_nothing_was_written_goes_out_on_a_fresh_connection(
         }
     });
 }
-
-#[test]
-fn r066_on_http_2_host_is_the_authority_and_a_credential_is_never_indexed() {
-    let request = http::Request::post("/a?b")
-        .header("host", "h:8080")
-        .header("connection", "te")
-        .header("transfer-encoding", "chunked")
-        .header("X-One", "1")
-        .header("authorization", "Basic eDp5")
-        .header("x-one", "2");
-    let Request { head, .. } = Request::from(request.body(()).unwrap());
-    let made = for_http2(&*head, (), true).unwrap();
-    assert_eq!((made.method(), made.version()), (&Method::POST, Version::HTTP_2));
-    assert_eq!(made.uri().to_string(), "https://h:8080/a?b");
-    let fields: Vec<_> =
-        made.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    assert_eq!(fields, [("x-one", &b"1"[..]), ("x-one", b"2"), ("authorization", b"Basic eDp5")]);
-    assert!(made.headers()["authorization"].is_sensitive() && !made.headers()["x-one"].is_sensitive());
-}
