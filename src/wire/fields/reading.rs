@@ -91,11 +91,13 @@ pub(in crate::wire) fn section(
     loop {
         match octets.get(begin..begin + 2) {
             Some(b"\r\n") => return Ok(Some(Section { lines, index, end: begin + 2 })),
-            Some(_) if lines.len() < most => {}
-            Some(_) => return Err(HeadError::TooLarge),
+            Some(_) => {}
             None => return Ok(None),
         }
         let Some(line) = line(octets, begin, before_colon)? else { return Ok(None) };
+        if lines.len() >= most {
+            return Err(HeadError::TooLarge);
+        }
         index.add(line.name, lines.len());
         begin = line.end as usize;
         lines.push(line);
@@ -133,12 +135,8 @@ fn line(octets: &[u8], begin: usize, before_colon: BeforeColon) -> Result<Option
         value += 1;
     }
     let end = scan::text_end(octets, value);
-    match octets.get(end..end + 2) {
-        Some(b"\r\n") => {}
-        Some([b'\n', _]) => return Err(HeadError::Malformed(NO_CRLF)),
-        None if matches!(octets.get(end), None | Some(b'\r')) => return Ok(None),
-        _ if octets.get(end) == Some(&b'\n') => return Err(HeadError::Malformed(NO_CRLF)),
-        _ => return Err(HeadError::Malformed("a field's value has a CR or another control character")),
+    if octets.get(end..end + 2) != Some(b"\r\n") {
+        return unended(octets, end);
     }
     let mut value_end = end;
     while value_end > value && is_space(octets[value_end - 1]) {
@@ -161,6 +159,17 @@ fn line(octets: &[u8], begin: usize, before_colon: BeforeColon) -> Result<Option
 fn unfinished(octets: &[u8], begin: usize) -> Result<Option<Line>, HeadError> {
     let rest = &octets[begin..];
     memchr::memchr(b'\n', rest).map_or(Ok(None), |end| Err(no_field_line(&rest[..end])))
+}
+
+/// A value whose text ends at `end` otherwise than with CRLF. What is wrong with a line is said when its LF is there, and no sooner:
+/// in whatever pieces it comes.
+#[cold]
+fn unended(octets: &[u8], end: usize) -> Result<Option<Line>, HeadError> {
+    match memchr::memchr(b'\n', &octets[end..]) {
+        None => Ok(None),
+        Some(0) => Err(HeadError::Malformed(NO_CRLF)),
+        Some(_) => Err(HeadError::Malformed("a field's value has a CR or another control character")),
+    }
 }
 
 pub(super) fn place(at: usize) -> Result<u32, HeadError> {

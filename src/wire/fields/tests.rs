@@ -3,7 +3,10 @@
 use http::header;
 use proptest::prelude::*;
 
-use super::{reading::place, *};
+use super::{
+    reading::{self, place},
+    *,
+};
 use crate::wire::head::HeadError;
 
 fn section(text: &[u8]) -> Result<Fields, HeadError> {
@@ -84,6 +87,23 @@ fn r043_r044_r045_r046_r047_r048_r049_a_line_that_is_no_field_line_is_refused() 
         let outcome = section(text);
         assert!(matches!(outcome, Err(HeadError::Malformed(_))), "{}: {outcome:?}", text.escape_ascii());
     }
+}
+
+/// Who looks at each line that comes sees the same as who sees them all at once.
+#[test]
+fn what_is_wrong_with_a_line_is_said_when_it_has_ended() {
+    for line in ["A: b\u{1}c", "A: b\rc", "A: \0", "A b", "A b: c", ": b", " b", "A"] {
+        let seen = |text: &str| {
+            reading::section(text.as_bytes(), 0, BeforeColon::Refused, 100).map(|seen| seen.is_some())
+        };
+        assert_eq!(seen(&format!("X: y\r\n{line}")), Ok(false), "{line:?}");
+        assert_eq!(seen(&format!("X: y\r\n{line}\r")), Ok(false), "{line:?}");
+        assert!(matches!(seen(&format!("X: y\r\n{line}\r\n")), Err(HeadError::Malformed(_))), "{line:?}");
+    }
+    let second =
+        |text: &str| reading::section(text.as_bytes(), 0, BeforeColon::Refused, 1).map(|seen| seen.is_some());
+    assert_eq!(second("A: b\r\nC: d\r"), Ok(false));
+    assert_eq!(second("A: b\r\nC: d\r\n"), Err(HeadError::TooLarge));
 }
 
 #[test]
