@@ -107,7 +107,7 @@ pub(in crate::wire) fn section(
 /// The fields of a section that is whole: it begins at `from` in `head` and ends with it. They share its octets.
 ///
 /// # Errors
-/// As [`section`] has them.
+/// As `section` has them.
 pub fn read(head: &Bytes, from: usize, before_colon: BeforeColon, most: usize) -> Result<Fields, HeadError> {
     match section(head, from, before_colon, most)? {
         Some(section) if section.end == head.len() => Ok(section.of(head.clone())),
