@@ -11,6 +11,7 @@ use http::StatusCode;
 use crate::support::{
     Process,
     outside::{Ended, bearward, json, look},
+    until,
 };
 
 const USAGE: i32 = 2;
@@ -359,9 +360,9 @@ async fn logs_are_messages_json_without_a_terminal_and_text_where_asked_for() {
         let running = Process::run_with(&folder.path().join("bearward.toml"), &[("NO_COLOR", "1")]);
         let ready = bearward(folder.path(), &["wait", "--timeout", "30s"], &[]).await;
         assert_eq!(ready.status, 0, "{ready:?}\n{}", running.log());
-        let log = running.log();
-        assert!(log.lines().count() >= 3, "{log}");
-        for line in log.lines() {
+        // Two listeners and a token; a log is read a moment after it was written.
+        until("three events are logged", || running.log().lines().count() >= 3).await;
+        for line in running.log().lines() {
             let parsed = serde_json::from_str::<serde_json::Value>(line);
             assert_eq!(parsed.is_ok(), is_json, "{format}: {line}");
             assert!(!line.contains('\u{1b}'), "{line:?}");
