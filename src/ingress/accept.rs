@@ -96,11 +96,15 @@ where
                     tracing::info!("connections are accepted again");
                 }
                 // Only now: a listener to which nobody comes must not sit on a permit that another one needs.
-                let permit = tokio::select! {
-                    permit = permits.clone().acquire_owned() => permit.ok(),
-                    () = drained.as_mut() => None,
+                let (permit, ended) = tokio::select! {
+                    permit = permits.clone().acquire_owned() => (permit.ok(), false),
+                    () = drained.as_mut() => (None, true),
                 };
                 serve(accepted, permit);
+                if ended {
+                    // It is over, and must not be asked again.
+                    break;
+                }
             }
             // That connection was gone before it was taken.
             Err(error) if is_of_one_connection(&error) => {}
@@ -213,6 +217,32 @@ mod tests {
                 let terms = terms(10);
                 terms.drain.cancel();
                 accept(listening, terms, done).await;
+                for mut stream in waiting {
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).await.unwrap();
+                    assert!(answer.ends_with("done"), "{answer}");
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn r149_who_waits_for_a_permit_and_who_stands_behind_are_served_when_a_listener_drains() {
+        let (listening, address) = listening();
+        LocalSet::new()
+            .run_until(async {
+                let terms = terms(0);
+                let accepting = tokio::task::spawn_local(accept(listening, terms.clone(), done));
+                let mut waiting = Vec::new();
+                for _ in 0..3 {
+                    waiting.push(asks(address).await);
+                }
+                // Until the first of them was taken, which nothing else tells.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                terms.drain.cancel();
+                accepting.await.unwrap();
                 for mut stream in waiting {
                     let mut answer = String::new();
                     stream.read_to_string(&mut answer).await.unwrap();
