@@ -3,7 +3,7 @@
 //! Knows routes, path prefixes, Hosts and whose token is asked for. Does not know sockets or what is done with the
 //! request. A route owns the one client that can carry its token: the client's endpoint is where it goes.
 
-use std::{borrow::Cow, fmt, rc::Rc, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, fmt, rc::Rc, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Version, header, uri::PathAndQuery};
 
@@ -88,8 +88,17 @@ pub enum Entry {
 }
 
 /// The gateway's upstreams, by Host and path prefix.
-#[derive(Debug)]
-pub struct RouteTable(Vec<Row>);
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// Those with a Host, by it.
+    by_host: HashMap<String, Prefixes>,
+    /// Those that every Host leads to.
+    of_all: Prefixes,
+}
+
+/// Upstreams by their path prefix; an empty one is that of all paths.
+#[derive(Debug, Default)]
+struct Prefixes(HashMap<String, Rc<Route>>);
 
 /// One upstream of the gateway. With both a Host and a path, both must fit.
 #[derive(Clone, Debug)]
@@ -264,31 +273,51 @@ impl Entry {
 }
 
 impl RouteTable {
-    /// A table; the most particular row comes first: those with a Host, then those with the longest path.
-    pub fn new(mut rows: Vec<Row>) -> Self {
-        rows.sort_by_key(|row| {
-            std::cmp::Reverse((row.host.is_some(), row.path.as_ref().map_or(0, String::len)))
-        });
-        Self(rows)
+    /// A table of these rows. Of two with the same Host and path the first counts; one with neither leads nowhere.
+    pub fn new(rows: Vec<Row>) -> Self {
+        let mut table = Self::default();
+        for Row { host, path, route } in rows {
+            let prefixes = match (host, &path) {
+                (Some(host), _) => table.by_host.entry(host.to_ascii_lowercase()).or_default(),
+                (None, Some(_)) => &mut table.of_all,
+                (None, None) => continue,
+            };
+            prefixes.0.entry(path.unwrap_or_default()).or_insert(route);
+        }
+        table
     }
 
     /// The Hosts that lead somewhere, which the listener must let in.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|row| row.host.as_deref())
+        self.by_host.keys().map(String::as_str)
     }
 
-    /// The route, and how many octets of the path are its prefix.
+    /// The route, and how many octets of the path are its prefix. The most particular counts: one with a Host, then one with the longest
+    /// path. However many there are, a request looks for no more than its path has segments.
     fn find(&self, host: &str, path: &str) -> Result<(&Rc<Route>, usize), Failure> {
-        let fits = |row: &&Row| {
-            row.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))
-                && row.path.as_deref().is_none_or(|prefix| has_prefix(path, prefix))
-                && (row.host.is_some() || row.path.is_some())
+        let of_host = || match self.by_host.get(host) {
+            None if host.bytes().any(|octet| octet.is_ascii_uppercase()) => {
+                self.by_host.get(&host.to_ascii_lowercase())
+            }
+            prefixes => prefixes,
         };
-        self.0
-            .iter()
-            .find(fits)
-            .map(|row| (&row.route, row.path.as_ref().map_or(0, String::len)))
+        let of_host = if self.by_host.is_empty() { None } else { of_host() };
+        of_host
+            .and_then(|prefixes| prefixes.find(path))
+            .or_else(|| self.of_all.find(path))
             .ok_or_else(|| Failure::new(Kind::NoRoute, "no upstream is configured for this path or Host"))
+    }
+}
+
+impl Prefixes {
+    /// The longest prefix of whole segments: `/shop` is one of `/shop` and `/shop/x`, not of `/shopping`.
+    fn find(&self, path: &str) -> Option<(&Rc<Route>, usize)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let ends = path.bytes().enumerate().rev().filter(|(_, octet)| *octet == b'/').map(|(at, _)| at);
+        let mut ends = std::iter::once(path.len()).chain(ends).chain(std::iter::once(0));
+        ends.find_map(|end| Some((self.0.get(path.get(..end)?)?, end)))
     }
 }
 
