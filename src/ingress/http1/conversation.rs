@@ -182,7 +182,11 @@ fn poll_answered<T>(
     answering: Pin<&mut impl Future<Output = T>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<T>> {
-    if let Poll::Ready(answer) = answering.poll(cx) {
+    // What this does to the line is looked at behind it.
+    line.borrow_mut().own_turn = true;
+    let answer = answering.poll(cx);
+    line.borrow_mut().own_turn = false;
+    if let Poll::Ready(answer) = answer {
         return Poll::Ready(Some(answer));
     }
     let mut line = line.borrow_mut();

@@ -58,6 +58,8 @@ pub(super) struct Line {
     ended: bool,
     /// The connection's own task.
     task: Option<Waker>,
+    /// That task has its turn, and looks at all of this before the turn ends.
+    pub(super) own_turn: bool,
     /// Who waits for content.
     reader: Option<Waker>,
     pub(super) phase: Phase,
@@ -98,6 +100,7 @@ impl Line {
             begun: false,
             ended: false,
             task: None,
+            own_turn: false,
             reader: None,
             phase: Phase::Idle,
             moved: 0,
@@ -177,7 +180,7 @@ impl Line {
     }
 
     fn wake(&self) {
-        if let Some(task) = &self.task {
+        if let Some(task) = self.task.as_ref().filter(|_| !self.own_turn) {
             task.wake_by_ref();
         }
     }
