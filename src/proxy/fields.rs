@@ -159,9 +159,11 @@ impl head::Outgoing for Outgoing<'_> {
     /// beside it.
     fn added(&self, show: &mut dyn FnMut(&HeaderName, &HeaderValue)) {
         let settings = self.route.settings();
-        for (name, value) in &settings.headers {
+        for (at, (name, value)) in settings.headers.iter().enumerate() {
+            // A configuration may spell one name in two ways; the first counts.
+            let again = settings.headers[..at].iter().any(|(before, _)| before == name);
             // Also where the application sent one that stayed behind: what is configured takes its place.
-            if !self.has_own(name) && !self.is_ours(name) {
+            if !again && !self.has_own(name) && !self.is_ours(name) {
                 show(name, value);
             }
         }

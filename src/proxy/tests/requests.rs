@@ -95,6 +95,13 @@ fn r014_there_is_one_credential_whatever_is_configured_and_whatever_connection_n
             assert_eq!(head.matches("authorization:").count(), 1, "{head}");
             assert!(head.contains(&format!("\r\nauthorization: {}\r\n", expected.to_lowercase())), "{head}");
         }
+        // A configuration may spell one name in two ways.
+        let twice = |settings: &mut Settings| {
+            configured(settings);
+            settings.headers.push((header::AUTHORIZATION, HeaderValue::from_static("Basic another")));
+        };
+        let (head, _, _) = seen_of(&ask(""), twice).await;
+        assert!(head.contains("authorization: Basic configured\r\n") && !head.contains("another"), "{head}");
         let (origin, seen) = Origin::answering(|_, _| ok()).await;
         let proxy = Bench::new().proxy(&origin, configured).await;
         proxy.ask(&own).await;
