@@ -87,7 +87,7 @@ impl Pipe {
                     self.held = some;
                     return Poll::Ready(Ok(Some(some)));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_for_now(&error) => {}
                 Err(error) if is_refusal(&error) => {
                     STORE.with(|store| store.refused.set(true));
                     return Poll::Ready(Ok(None));
@@ -107,7 +107,7 @@ impl Pipe {
                     self.held -= some.min(self.held);
                     return Poll::Ready(Ok(some));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_for_now(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -157,6 +157,11 @@ impl Ends {
 #[cfg(not(target_os = "linux"))]
 fn moved(_from: impl AsFd, _to: impl AsFd, _most: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Says nothing of the connection.
+fn is_for_now(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// Says that it is not done at all, rather than that this connection failed.

@@ -119,11 +119,14 @@ fn poll_head(
 ) -> Poll<Option<Result<Read<RequestHead>, Refused>>> {
     let mut line = line.borrow_mut();
     loop {
-        if !line.inbox.is_empty() {
+        if line.may_be_head(bounds.size) {
             let is_head = line.inbox.starts_with(b"HEAD ");
             match head::request(&mut line.inbox, bounds) {
-                Ok(None) => {}
-                Ok(Some(head)) => return Poll::Ready(Some(Ok(head))),
+                Ok(None) => line.looked_at = line.inbox.len(),
+                Ok(Some(head)) => {
+                    line.looked_at = 0;
+                    return Poll::Ready(Some(Ok(head)));
+                }
                 Err(fault) => {
                     let method = if is_head { Method::HEAD } else { Method::GET };
                     return Poll::Ready(Some(Err((method, refusal::of(fault)))));

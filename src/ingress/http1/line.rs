@@ -39,6 +39,8 @@ pub(super) struct Line {
     /// None once it was taken over.
     stream: Option<Stream>,
     pub(super) inbox: BytesMut,
+    /// How much of it was looked at for a head that was not whole.
+    pub(super) looked_at: usize,
     room: usize,
     /// It holds more than a small request needs.
     large: bool,
@@ -89,6 +91,7 @@ impl Line {
         Self {
             stream: Some(stream),
             inbox: first.into(),
+            looked_at: 0,
             room: LEAST_ROOM,
             large: false,
             outbox: Outbox::default(),
@@ -192,6 +195,14 @@ impl Line {
             self.inbox = BytesMut::new();
         }
         self.outbox.rest();
+    }
+
+    /// Whether a head may be whole, or wrong, that was not so when it was last looked at: both are told with a line's end. One that drips
+    /// is not read anew with each octet.
+    pub(super) fn may_be_head(&self, size: usize) -> bool {
+        let new = &self.inbox[self.looked_at..];
+        !new.is_empty()
+            && (self.looked_at == 0 || self.inbox.len() >= size || memchr::memchr(b'\n', new).is_some())
     }
 
     /// Reads some; 0 is the end of what the application sends.
